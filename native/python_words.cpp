@@ -1,0 +1,277 @@
+// Python's Words and Splitter.
+//   Splitter(punctuation, memo_bytes, Words)   remembers chunks; split(text) -> Words | [unknown chunks] | None (stock)
+//   Words                                      the words of one text; immutable
+#include "python_words.hpp"
+
+namespace smol::python {
+namespace {
+
+PyObject* words_list(PyObject* self, PyObject*) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        const Document& doc = unbox<HeldWords>(self).doc;
+        PyObject* list = PyList_New(static_cast<Py_ssize_t>(doc.words.size()));
+        if (!list) return nullptr;
+        for (size_t i = 0; i < doc.words.size(); ++i) {
+            const std::string_view word = doc.word(doc.words[i]);
+            PyObject* item = PyUnicode_DecodeUTF8(word.data(), static_cast<Py_ssize_t>(word.size()), nullptr);
+            if (!item) {
+                Py_DECREF(list);
+                return nullptr;
+            }
+            PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i), item);
+        }
+        return list;
+    });
+}
+
+Py_ssize_t words_length(PyObject* self) {
+    auto* value = reinterpret_cast<Box<HeldWords>*>(self)->value;
+    return value ? static_cast<Py_ssize_t>(value->doc.words.size()) : 0;
+}
+
+PyMethodDef words_methods[] = {
+    {"list", words_list, METH_NOARGS, "The words as strings."},
+    {nullptr, nullptr, 0, nullptr},
+};
+PyType_Slot words_slots[] = {
+    {Py_tp_dealloc, reinterpret_cast<void*>(delete_box<HeldWords>)},
+    {Py_tp_methods, words_methods},
+    {Py_sq_length, reinterpret_cast<void*>(words_length)},
+    {Py_tp_doc, const_cast<char*>("The words of one text.")},
+    {0, nullptr},
+};
+PyType_Spec words_spec = {"filters._native.Words", sizeof(Box<HeldWords>), 0, Py_TPFLAGS_DEFAULT, words_slots};
+
+// ---- Splitter
+
+std::shared_ptr<const smol::CharTable> make_chars(PyObject* punctuation) {
+    auto table = std::make_shared<smol::CharTable>();
+    for (uint32_t c = 0; c <= smol::kMaxChar; ++c) {
+        uint8_t flags = 0;
+        if (Py_UNICODE_ISSPACE(c)) flags |= smol::kSpace;
+        if (Py_UNICODE_ISALPHA(c)) flags |= smol::kAlpha;
+        if (Py_UNICODE_ISLINEBREAK(c)) flags |= smol::kLineBreak;
+        if (Py_UNICODE_ISALNUM(c) || c == '_') flags |= smol::kWordChar;
+        if (Py_UNICODE_ISDECIMAL(c)) flags |= smol::kDigit;
+        // The scanners know these by their first bytes.
+        const unsigned char lead = c < 0x80 ? static_cast<unsigned char>(c) : c < 0x800 ? 0xC0 | c >> 6
+                                   : c < 0x10000 ? 0xE0 | c >> 12 : 0xF0 | c >> 18;
+        if (flags & smol::kSpace && !smol::may_start_space(lead)) throw std::runtime_error("unknown white space");
+        if (flags & smol::kLineBreak && c >= 0x80 && c != 0x85 && c != 0x2028 && c != 0x2029)
+            throw std::runtime_error("unknown line break");
+        table->at(c) = flags;
+    }
+    const std::u32string marks = smol::to_u32(punctuation);
+    for (char32_t c : marks) table->at(c) |= smol::kPunct;
+    return table;
+}
+
+int splitter_init(PyObject* self, PyObject* args, PyObject*) {
+    return guarded(-1, [&] {
+        PyObject *punctuation, *words_type;
+        Py_ssize_t memo_bytes;
+        if (!PyArg_ParseTuple(args, "UnO", &punctuation, &memo_bytes, &words_type)) return -1;
+        if (!PyType_Check(words_type) || reinterpret_cast<PyTypeObject*>(words_type)->tp_dealloc != delete_box<HeldWords>)
+            throw std::invalid_argument("the third argument is the type Words");
+        auto held = std::make_unique<HeldSplitter>();
+        held->chars = make_chars(punctuation);
+        held->splitter = std::make_unique<smol::Splitter>(held->chars, static_cast<size_t>(memo_bytes));
+        Py_INCREF(words_type);
+        held->words_type = words_type;
+        put(self, std::move(held));
+        return 0;
+    });
+}
+
+PyObject* box_words(const HeldSplitter& held, std::unique_ptr<HeldWords> words) {
+    words->chars = held.chars;
+    auto* type = reinterpret_cast<PyTypeObject*>(held.words_type);
+    PyObject* result = type->tp_alloc(type, 0);
+    if (result) reinterpret_cast<Box<HeldWords>*>(result)->value = words.release();
+    return result;
+}
+
+PyObject* splitter_set_rules(PyObject* self, PyObject* args) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        PyObject *patterns, *specials, *sequences;
+        if (!PyArg_ParseTuple(args, "O!O!O!", &PyTuple_Type, &patterns, &PyList_Type, &specials, &PyList_Type,
+                              &sequences))
+            return nullptr;
+        auto& held = unbox<HeldSplitter>(self);
+        held.splitter->rules = smol::build_rules(*held.chars, patterns, specials, sequences);
+        Py_RETURN_NONE;
+    });
+}
+
+PyObject* splitter_set_crf(PyObject* self, PyObject* args) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        PyObject *weights, *pairs, *triples;
+        int inside;
+        if (!PyArg_ParseTuple(args, "O!iO!O!", &PyTuple_Type, &weights, &inside, &PyList_Type, &pairs, &PyList_Type,
+                              &triples))
+            return nullptr;
+        unbox<HeldSplitter>(self).splitter->crf = smol::build_crf(weights, inside, pairs, triples);
+        Py_RETURN_NONE;
+    });
+}
+
+PyObject* splitter_split(PyObject* self, PyObject* text) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        auto& held = unbox<HeldSplitter>(self);
+        if (!PyUnicode_Check(text)) throw std::invalid_argument("a text must be a str");
+        if (!held.splitter->rules && !held.splitter->crf) throw std::logic_error("no rules were given");
+        auto words = std::make_unique<HeldWords>();
+        words->hold(text);
+        std::vector<std::string> unknown;
+        smol::Splitter::Outcome outcome;
+        {
+            const Released released;
+            outcome = held.splitter->split(words->doc, unknown);
+        }
+        if (outcome == smol::Splitter::Outcome::kStock) Py_RETURN_NONE;
+        if (outcome == smol::Splitter::Outcome::kDone) return box_words(held, std::move(words));
+        PyObject* list = PyList_New(0);
+        for (const std::string& chunk : unknown) {
+            PyObject* item = PyUnicode_DecodeUTF8(chunk.data(), static_cast<Py_ssize_t>(chunk.size()), nullptr);
+            if (!list || !item || PyList_Append(list, item) < 0) {
+                Py_XDECREF(item);
+                Py_XDECREF(list);
+                return nullptr;
+            }
+            Py_DECREF(item);
+        }
+        return list;
+    });
+}
+
+// wrap(text, words): words that another splitter found.
+PyObject* splitter_wrap(PyObject* self, PyObject* args) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        PyObject *text, *list;
+        if (!PyArg_ParseTuple(args, "UO!", &text, &PyList_Type, &list)) return nullptr;
+        auto& held = unbox<HeldSplitter>(self);
+        auto words = std::make_unique<HeldWords>();
+        words->hold(text);
+        words->doc.spans = false;
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
+            Py_ssize_t bytes;
+            PyObject* item = PyList_GET_ITEM(list, i);
+            if (!PyUnicode_Check(item)) throw std::invalid_argument("a word must be a str");
+            const char* utf8 = PyUnicode_AsUTF8AndSize(item, &bytes);
+            if (!utf8) throw PythonError();
+            const std::string_view word(utf8, static_cast<size_t>(bytes));
+            if (words->doc.own.size() + word.size() > INT32_MAX / 2) throw std::length_error("too many words");
+            words->doc.words.push_back({static_cast<uint32_t>(words->doc.own.size()),
+                                        static_cast<uint32_t>(word.size()),
+                                        static_cast<uint32_t>(PyUnicode_GET_LENGTH(item)),
+                                        smol::flags_of(*held.chars, word), smol::polynomial(word)});
+            words->doc.own += word;
+        }
+        return box_words(held, std::move(words));
+    });
+}
+
+PyObject* splitter_learn_tokens(PyObject* self, PyObject* args) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        PyObject *chunk, *starts, *lengths;
+        if (!PyArg_ParseTuple(args, "UO!O!", &chunk, &PyTuple_Type, &starts, &PyTuple_Type, &lengths)) return nullptr;
+        const auto s = smol::to_numbers(starts), l = smol::to_numbers(lengths);
+        if (s.size() != l.size()) throw std::invalid_argument("one length per token");
+        std::vector<std::pair<uint32_t, uint32_t>> tokens;
+        uint64_t end = 0;
+        for (size_t i = 0; i < s.size(); ++i) {
+            if (s[i] < end) throw std::invalid_argument("tokens overlap");
+            end = uint64_t{s[i]} + l[i];
+            tokens.emplace_back(s[i], l[i]);
+        }
+        if (end > static_cast<uint64_t>(PyUnicode_GET_LENGTH(chunk)))
+            throw std::invalid_argument("tokens beyond the end");
+        unbox<HeldSplitter>(self).splitter->learn_tokens(smol::to_utf8(chunk), tokens);
+        Py_RETURN_NONE;
+    });
+}
+
+PyObject* splitter_learn_syllables(PyObject* self, PyObject* args) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        PyObject *chunk, *numbers, *lengths;
+        if (!PyArg_ParseTuple(args, "UO!O!", &chunk, &PyTuple_Type, &numbers, &PyTuple_Type, &lengths)) return nullptr;
+        const auto n = smol::to_numbers(numbers), l = smol::to_numbers(lengths);
+        if (n.size() != l.size()) throw std::invalid_argument("one length per syllable");
+        std::vector<std::pair<uint32_t, uint32_t>> syllables;
+        uint64_t sum = 0;
+        for (size_t i = 0; i < n.size(); ++i) {
+            if (n[i] >= 1u << 24) throw std::length_error("too many syllables");
+            syllables.emplace_back(n[i], l[i]);
+            sum += l[i];
+        }
+        if (sum != static_cast<uint64_t>(PyUnicode_GET_LENGTH(chunk)))
+            throw std::invalid_argument("the syllables do not make up the chunk");
+        unbox<HeldSplitter>(self).splitter->learn_syllables(smol::to_utf8(chunk), syllables);
+        Py_RETURN_NONE;
+    });
+}
+
+PyObject* splitter_add_syllable(PyObject* self, PyObject* args) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        smol::Syllable s;
+        int title, upper, punctuation, digit_first, title_first;
+        unsigned lower;
+        if (!PyArg_ParseTuple(args, "ddddddIppppp", &s.own.of[0], &s.own.of[1], &s.as_previous.of[0],
+                              &s.as_previous.of[1], &s.as_next.of[0], &s.as_next.of[1], &lower, &title, &upper,
+                              &punctuation, &digit_first, &title_first))
+            return nullptr;
+        s.lower = lower;
+        s.title = title;
+        s.upper = upper;
+        s.punctuation = punctuation;
+        s.digit_first = digit_first;
+        s.title_first = title_first;
+        return PyLong_FromUnsignedLong(unbox<HeldSplitter>(self).splitter->add_syllable(s));
+    });
+}
+
+PyObject* splitter_forget(PyObject* self, PyObject*) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        unbox<HeldSplitter>(self).splitter->forget();
+        Py_RETURN_NONE;
+    });
+}
+
+PyObject* splitter_memo(PyObject* self, PyObject*) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        auto& splitter = *unbox<HeldSplitter>(self).splitter;
+        return Py_BuildValue("nn", static_cast<Py_ssize_t>(splitter.memo_chunks()),
+                             static_cast<Py_ssize_t>(splitter.memo_bytes()));
+    });
+}
+
+PyMethodDef splitter_methods[] = {
+    {"set_rules", splitter_set_rules, METH_VARARGS, "set_rules(patterns, specials, sequences): spaCy's rules."},
+    {"set_crf", splitter_set_crf, METH_VARARGS, "set_crf(weights, inside, pairs, triples): pyvi's model."},
+    {"split", splitter_split, METH_O, "split(text) -> Words | [unknown chunks] | None for stock"},
+    {"wrap", splitter_wrap, METH_VARARGS, "wrap(text, words) -> Words"},
+    {"learn_tokens", splitter_learn_tokens, METH_VARARGS, "learn_tokens(chunk, starts, lengths)"},
+    {"learn_syllables", splitter_learn_syllables, METH_VARARGS, "learn_syllables(chunk, numbers, lengths)"},
+    {"add_syllable", splitter_add_syllable, METH_VARARGS, "add_syllable(weights..., flags...) -> number"},
+    {"forget", splitter_forget, METH_NOARGS, "Empties the memory."},
+    {"memo", splitter_memo, METH_NOARGS, "(chunks, bytes) in memory"},
+    {nullptr, nullptr, 0, nullptr},
+};
+PyType_Slot splitter_slots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(new_box<HeldSplitter>)},
+    {Py_tp_init, reinterpret_cast<void*>(splitter_init)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(delete_box<HeldSplitter>)},
+    {Py_tp_methods, splitter_methods},
+    {Py_tp_doc, const_cast<char*>("Splitter(punctuation, memo_bytes, Words)")},
+    {0, nullptr},
+};
+PyType_Spec splitter_spec = {"filters._native.Splitter", sizeof(Box<HeldSplitter>), 0, Py_TPFLAGS_DEFAULT,
+                             splitter_slots};
+
+}  // namespace
+
+int add_words(PyObject* module) {
+    return add_type(module, "Words", &words_spec) < 0 ? -1 : add_type(module, "Splitter", &splitter_spec);
+}
+
+}  // namespace smol::python
