@@ -35,18 +35,28 @@ struct Entry {
 };
 static_assert(sizeof(Entry) == 16 && sizeof(Piece) == 24, "blocks are laid out in units of eight bytes");
 
+template <class T>
+uint64_t load(const char* p) {
+    T value;
+    std::memcpy(&value, p, sizeof value);
+    return value;
+}
+
+// Lengths below 16, which nearly all chunks have, take no loop: two reads that may overlap.
 inline uint64_t hash_bytes(const char* p, size_t n) {
-    uint64_t h = n * 0x9E3779B97F4A7C15u;
-    for (; n >= 8; n -= 8, p += 8) {
-        uint64_t v;
-        std::memcpy(&v, p, 8);
+    auto mix = [](uint64_t h, uint64_t v) {
         h = (h ^ v) * 0xD6E8FEB86659FD93u;
-        h ^= h >> 32;
+        return h ^ h >> 32;
+    };
+    uint64_t h = n * 0x9E3779B97F4A7C15u;
+    for (; n >= 16; n -= 8, p += 8) h = mix(h, load<uint64_t>(p));
+    if (n >= 8) {
+        h = mix(mix(h, load<uint64_t>(p)), load<uint64_t>(p + n - 8));
+    } else if (n >= 4) {
+        h = mix(h, load<uint32_t>(p) << 32 | load<uint32_t>(p + n - 4));
+    } else if (n > 0) {
+        h = mix(h, load<uint8_t>(p) << 16 | load<uint8_t>(p + n / 2) << 8 | load<uint8_t>(p + n - 1));
     }
-    uint64_t tail = 0;
-    for (size_t i = 0; i < n; ++i) tail |= uint64_t{static_cast<unsigned char>(p[i])} << (8 * i);
-    h = (h ^ tail) * 0xD6E8FEB86659FD93u;
-    h ^= h >> 32;
     h *= 0xD6E8FEB86659FD93u;
     return h ^ h >> 29;
 }
@@ -64,6 +74,17 @@ class Memo {
             if (slot.tag != tag) continue;
             const Entry* entry = at(slot.unit);
             if (entry->key_bytes == key.size() && std::memcmp(entry->key(), key.data(), key.size()) == 0) return entry;
+        }
+    }
+
+    // A look-up is two reads from memory, one after the other: a slot, then its entry. Asked for some chunks ahead, they
+    // overlap with the work on the chunks before.
+    void expect_slot(uint64_t hash) const { __builtin_prefetch(&slots_[hash >> 32 & mask_]); }
+    void expect_entry(uint64_t hash) const {
+        const Slot slot = slots_[hash >> 32 & mask_];
+        if (slot.tag == static_cast<uint32_t>(hash >> 32)) {
+            __builtin_prefetch(&units_[slot.unit]);
+            __builtin_prefetch(reinterpret_cast<const char*>(&units_[slot.unit]) + 64);
         }
     }
 

@@ -54,9 +54,12 @@ std::shared_ptr<const smol::CharTable> make_chars(PyObject* punctuation) {
         if (Py_UNICODE_ISALNUM(c) || c == '_') flags |= smol::kWordChar;
         if (Py_UNICODE_ISDECIMAL(c)) flags |= smol::kDigit;
         // The scanners know these by their first bytes.
-        const unsigned char lead = c < 0x80 ? static_cast<unsigned char>(c) : c < 0x800 ? 0xC0 | c >> 6
-                                   : c < 0x10000 ? 0xE0 | c >> 12 : 0xF0 | c >> 18;
-        if (flags & smol::kSpace && !smol::may_start_space(lead)) throw std::runtime_error("unknown white space");
+        if (flags & smol::kSpace && c > 0x20) {
+            const unsigned char first = c < 0x800 ? 0xC0 | c >> 6 : 0xE0 | c >> 12;
+            const unsigned char second = 0x80 | ((c < 0x800 ? c : c >> 6) & 0x3F);
+            if (c < 0x80 || c > 0xFFFF || !smol::may_start_space(first) || !smol::may_be_space(first, second))
+                throw std::runtime_error("unknown white space");
+        }
         if (flags & smol::kLineBreak && c >= 0x80 && c != 0x85 && c != 0x2028 && c != 0x2029)
             throw std::runtime_error("unknown line break");
         table->at(c) = flags;

@@ -51,11 +51,10 @@ LineCounts count_lines(const CharTable& chars, std::string_view text) {
 
     LineCounts counts;
     const char *p = text.data(), *end = p + text.size(), *line = p;
-    while (p < end) {
+    for (;;) {
+        while (p < end && kind[static_cast<unsigned char>(*p)] == kNone) ++p;
+        if (p == end) break;
         switch (kind[static_cast<unsigned char>(*p)]) {
-            case kNone:
-                ++p;
-                break;
             case kHash:
                 ++counts.hashes;
                 ++p;

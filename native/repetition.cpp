@@ -178,7 +178,7 @@ uint64_t scramble(uint64_t x) {
 // what an upper bound may be. A document whose bound stays within the limit is settled; the others are counted exactly.
 class Bounds {
   public:
-    // At least find_top_duplicate's result.
+    // At least find_top_duplicate's result for n-grams of n words.
     uint64_t top_chars(const Grams& grams, size_t count, uint32_t n) {
         size_t size = 256;
         int shift = 56;
@@ -189,28 +189,30 @@ class Bounds {
             slots_[i] = static_cast<uint32_t>(scramble(grams.hash(i, n)) >> shift);
             ++counts_[slots_[i]];
         }
+        return longest_counted(grams, count, n);
+    }
+    // The same for more words than the last call's, where no word has a space inside: equal n-grams then have equal words,
+    // so an n-gram is not more frequent than its first words are.
+    uint64_t longest_counted(const Grams& grams, size_t count, uint32_t n) const {
         uint64_t most = 0;
         for (size_t i = 0; i < count; ++i) most = std::max(most, uint64_t{counts_[slots_[i]]} * grams.chars(i, n));
         return most;
     }
 
     // At least find_all_duplicate's result: n-grams that count there do not overlap, and each occurs earlier too. So they
-    // lie within the union of all that occur earlier. "Earlier" is a Bloom filter with two bits per n-gram.
+    // lie within the union of all that occur earlier. "Earlier" is one bit per n-gram in a filter of 128 times as many.
     uint64_t duplicated_chars(const Grams& grams, size_t count, uint32_t n) {
         size_t size = 16;
         int shift = 54;  // size * 64 == 2 ^ (64 - shift)
-        for (; size < count; size *= 2) --shift;
+        for (; size < count * 2; size *= 2) --shift;
         bits_.assign(size, 0);
-        const uint64_t mask = size * 64 - 1;
+        uint64_t* const bits = bits_.data();
         uint64_t chars = 0, covered = 0;
         for (size_t i = 0; i < count; ++i) {
-            const uint64_t hash = scramble(grams.hash(i, n));
-            const uint64_t a = hash >> shift, b = (hash ^ hash >> 32) & mask;
-            const uint64_t bit_a = uint64_t{1} << (a & 63), bit_b = uint64_t{1} << (b & 63);
-            const bool earlier = (bits_[a >> 6] & bit_a) && (bits_[b >> 6] & bit_b);
-            bits_[a >> 6] |= bit_a;
-            bits_[b >> 6] |= bit_b;
-            if (!earlier) continue;
+            const uint64_t place = grams.hash(i, n) * 0x9E3779B97F4A7C15u >> shift;
+            const uint64_t bit = uint64_t{1} << (place & 63), seen = bits[place >> 6];
+            bits[place >> 6] = seen | bit;
+            if (!(seen & bit)) continue;
             const uint64_t begin = grams.chars_before(i), end = grams.chars_before(i + n);
             chars += end - std::max(begin, covered);
             covered = end;
@@ -297,9 +299,16 @@ Verdict RepetitionRules::judge_words(const Document& doc) const {
     auto exactly = [&]() -> Exact& { return exact ? *exact : exact.emplace(doc); };
     if (!top.empty()) {
         const Grams grams(doc, true);
+        uint32_t counted = 0;  // the words that bounds has counted
+        bool spaces = false;
+        for (const Word& word : doc.words) spaces |= (word.flags & kSpace) != 0;
         for (const auto [n, limit] : top) {
             if (words < n) continue;
             const size_t count = words - n + 1;
+            if (counted && n > counted && !spaces &&
+                !(share(bounds.longest_counted(grams, count, n), doc.chars) > limit))
+                continue;
+            counted = n;
             if (!(share(bounds.top_chars(grams, count, n), doc.chars) > limit)) continue;
             if (share(exactly().top_chars(grams, count, n), doc.chars) > limit)
                 return dropped("top_" + std::to_string(n) + "_gram");

@@ -9,34 +9,6 @@
 namespace smol {
 namespace {
 
-// Calls use(chunk, only_a_space) for every run without white space; `only_a_space`: exactly one U+0020 lies between it
-// and the run before. Ends early when `use` returns false.
-template <class Use>
-bool for_chunks(const CharTable& chars, std::string_view text, Use use) {
-    const char *p = text.data(), *end = p + text.size();
-    bool first = true;
-    while (p < end) {
-        const char* gap = p;
-        while (p < end) {
-            const unsigned n = space_at(chars, p);
-            if (!n) break;
-            p += n;
-        }
-        if (p == end) break;
-        const bool only_a_space = !first && p - gap == 1 && *gap == ' ';
-        first = false;
-        const char* chunk = p;
-        for (;;) {
-            // All bytes that can start no white space are skipped without a look at the table.
-            while (p < end && !may_start_space(static_cast<unsigned char>(*p))) ++p;
-            if (p == end || space_at(chars, p)) break;
-            ++p;
-        }
-        if (!use(std::string_view(chunk, static_cast<size_t>(p - chunk)), only_a_space)) return false;
-    }
-    return true;
-}
-
 // Beyond this many unknown chunks per round, the rest waits for the next round.
 constexpr size_t kMaxUnknown = 16384;
 
@@ -80,10 +52,37 @@ std::vector<Piece> Splitter::pieces(std::string_view chunk,
     return out;
 }
 
+void Splitter::find_chunks(std::string_view text) {
+    chunks_.clear();
+    const char *begin = text.data(), *p = begin, *end = begin + text.size();
+    while (p < end) {
+        const char* gap = p;
+        while (p < end) {
+            const unsigned n = space_at(*chars_, p);
+            if (!n) break;
+            p += n;
+        }
+        if (p == end) break;
+        const bool only_a_space = !chunks_.empty() && p - gap == 1 && *gap == ' ';
+        const char* chunk = p;
+        for (;;) {
+            // All bytes that can start no white space are skipped without a look at the table.
+            while (p < end && !may_start_space(static_cast<unsigned char>(*p))) ++p;
+            if (p == end || space_at(*chars_, p)) break;
+            ++p;
+        }
+        const size_t bytes = static_cast<size_t>(p - chunk);
+        chunks_.push_back({static_cast<uint32_t>(chunk - begin), static_cast<uint32_t>(bytes), only_a_space,
+                           hash_bytes(chunk, bytes)});
+        memo_.expect_slot(chunks_.back().hash);
+    }
+}
+
 Splitter::Outcome Splitter::split(Document& doc, std::vector<std::string>& unknown) {
     const std::lock_guard<std::mutex> lock(mutex_);
     doc.words.clear();
     doc.words.reserve(doc.text.size() / 4);
+    find_chunks(doc.text);
     if (crf) return split_vietnamese(doc, unknown);
     // What was just learned for this text has to stay until it is used.
     if (memo_.full() && !learned_) memo_.clear();
@@ -137,13 +136,7 @@ bool Splitter::joined_by_a_rule(std::string_view text, size_t border, uint32_t p
 }
 
 Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>& unknown) {
-    Outcome outcome = Outcome::kDone;
     std::unordered_set<std::string_view> asked;
-    auto ask = [&](std::string_view piece) {
-        outcome = Outcome::kUnknown;
-        if (asked.insert(piece).second) unknown.emplace_back(piece);
-        return unknown.size() < kMaxUnknown;
-    };
     auto add_words = [&doc](const Entry& entry, size_t offset) {
         for (const Piece& piece : entry)
             doc.words.push_back({static_cast<uint32_t>(offset) + piece.offset, piece.bytes, piece.chars, piece.flags,
@@ -153,61 +146,65 @@ Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>&
     bool last_special = false;
     size_t row_start = 0, row_words = 0;  // the current row of chunks: its first byte, the words before it
     size_t done_until = 0;                // bytes up to here are split
-    const bool complete = for_chunks(*chars_, doc.text, [&](std::string_view chunk, bool only_a_space) {
-        const size_t offset = static_cast<size_t>(chunk.data() - doc.text.data());
-        if (offset < done_until) return true;
-        if (!only_a_space) {
-            row_start = offset;
+    for (size_t i = 0; i < chunks_.size() && unknown.size() < kMaxUnknown; ++i) {
+        const Chunk& chunk = chunks_[i];
+        if (chunk.offset < done_until) continue;
+        if (!chunk.only_a_space) {
+            row_start = chunk.offset;
             row_words = doc.words.size();
         }
-        const uint64_t hash = hash_bytes(chunk.data(), chunk.size());
-        const Entry* entry = memo_.find(chunk, hash);
+        const Entry* entry = recall(doc.text, i);
         if (!entry) {
-            entry = take_chunk(chunk, hash);
-            if (!entry) return false;
+            entry = take_chunk(chunk.of(doc.text), chunk.hash);
+            if (!entry) return unknown.empty() ? Outcome::kStock : Outcome::kUnknown;
         }
-        if (only_a_space && last && entry->first &&
-            joined_by_a_rule(doc.text, offset, uint32_t{last} << 16 | entry->first, last_special || entry->special)) {
+        if (chunk.only_a_space && last && entry->first &&
+            joined_by_a_rule(doc.text, chunk.offset, uint32_t{last} << 16 | entry->first,
+                             last_special || entry->special)) {
             // The row is one piece to ask spaCy for: no special case reaches over other white space.
             const std::string_view row = row_of_chunks(*chars_, doc.text, row_start);
-            if (row.size() > kMaxRow) return false;
+            if (row.size() > kMaxRow) return unknown.empty() ? Outcome::kStock : Outcome::kUnknown;
             const Entry* whole = memo_.find(row, hash_bytes(row.data(), row.size()));
-            if (!whole) return ask(row);
+            if (!whole) {
+                if (asked.insert(row).second) unknown.emplace_back(row);
+                continue;
+            }
             doc.words.resize(row_words);
             add_words(*whole, row_start);
             done_until = row_start + row.size();
             last = 0;
-            return true;
+            continue;
         }
         last = entry->last;
         last_special = entry->special;
-        add_words(*entry, offset);
-        return true;
-    });
-    return complete || outcome == Outcome::kUnknown ? outcome : Outcome::kStock;
+        add_words(*entry, chunk.offset);
+    }
+    return unknown.empty() ? Outcome::kDone : Outcome::kUnknown;
 }
 
 Splitter::Outcome Splitter::split_vietnamese(Document& doc, std::vector<std::string>& unknown) {
     std::unordered_set<std::string_view> asked;
     std::vector<const Syllable*> syllables;
     syllables.reserve(doc.text.size() / 4);
-    for_chunks(*chars_, doc.text, [&](std::string_view chunk, bool) {
-        const Entry* entry = memo_.find(chunk, hash_bytes(chunk.data(), chunk.size()));
+    for (size_t i = 0; i < chunks_.size() && unknown.size() < kMaxUnknown; ++i) {
+        const std::string_view chunk = chunks_[i].of(doc.text);
+        const Entry* entry = recall(doc.text, i);
         if (!entry) {
             if (asked.insert(chunk).second) unknown.emplace_back(chunk);
-            return unknown.size() < kMaxUnknown;
+            continue;
         }
-        const uint32_t offset = static_cast<uint32_t>(chunk.data() - doc.text.data());
+        const uint32_t offset = chunks_[i].offset;
         for (const Piece& piece : *entry) {
             doc.words.push_back({offset + piece.offset, piece.bytes, piece.chars, piece.flags, piece.hash});
             syllables.push_back(&syllables_[piece.syllable]);
+            __builtin_prefetch(syllables.back());
         }
-        return true;
-    });
+    }
     if (!unknown.empty()) return Outcome::kUnknown;
 
     std::vector<uint8_t> continues;
     find_words(*crf, syllables, continues);
+    const uint8_t space_flags = flags_of(*chars_, " ");
     // Syllables of one word become one span, with the white space between them.
     size_t words = 0;
     for (size_t i = 0; i < doc.words.size(); ++i) {
@@ -219,10 +216,16 @@ Splitter::Outcome Splitter::split_vietnamese(Document& doc, std::vector<std::str
         Word& word = doc.words[words - 1];
         const uint32_t end = word.offset + word.bytes;
         const std::string_view gap = doc.text.substr(end, syllable.offset - end);
-        word.hash += kPowers.of(word.bytes) * (polynomial(gap) + kPowers.of(gap.size()) * syllable.hash);
+        if (gap == " ") {
+            word.hash += kPowers.of(word.bytes) * (' ' + kBase * syllable.hash);
+            word.chars += 1 + syllable.chars;
+            word.flags |= syllable.flags | space_flags;
+        } else {
+            word.hash += kPowers.of(word.bytes) * (polynomial(gap) + kPowers.of(gap.size()) * syllable.hash);
+            word.chars += count_chars(gap.data(), gap.size()) + syllable.chars;
+            word.flags |= syllable.flags | flags_of(*chars_, gap);
+        }
         word.bytes = syllable.offset + syllable.bytes - word.offset;
-        word.chars += count_chars(gap.data(), gap.size()) + syllable.chars;
-        word.flags |= syllable.flags | flags_of(*chars_, gap);
     }
     doc.words.resize(words);
     return Outcome::kDone;

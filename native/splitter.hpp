@@ -43,6 +43,19 @@ class Splitter {
     std::unique_ptr<CrfModel> crf;
 
   private:
+    static constexpr size_t kAhead = 16;
+    struct Chunk {  // a run without white space
+        uint32_t offset, bytes;
+        bool only_a_space;  // exactly one U+0020 lies between it and the run before
+        uint64_t hash;
+        std::string_view of(std::string_view text) const { return text.substr(offset, bytes); }
+    };
+    void find_chunks(std::string_view text);
+    // The memory's entry of a chunk, or null. Called for one chunk after the other.
+    const Entry* recall(std::string_view text, size_t i) const {
+        if (i + kAhead < chunks_.size()) memo_.expect_entry(chunks_[i + kAhead].hash);
+        return memo_.find(chunks_[i].of(text), chunks_[i].hash);
+    }
     Outcome split_rules(Document& doc, std::vector<std::string>& unknown);
     Outcome split_vietnamese(Document& doc, std::vector<std::string>& unknown);
     const Entry* take_chunk(std::string_view chunk, uint64_t hash);
@@ -52,6 +65,7 @@ class Splitter {
     std::shared_ptr<const CharTable> chars_;
     std::mutex mutex_;  // over everything below
     Memo memo_;
+    std::vector<Chunk> chunks_;  // of the text at hand
     bool learned_ = false;
     std::vector<Syllable> syllables_;
 };

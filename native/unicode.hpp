@@ -70,9 +70,22 @@ inline uint32_t count_chars(const char* p, size_t bytes) {
 // White space of the whole of Unicode starts with one of few bytes; everything else is decided by the first byte.
 inline bool may_start_space(unsigned char c) { return c <= 0x20 || c == 0xC2 || c == 0xE1 || c == 0xE2 || c == 0xE3; }
 
+// ... and has one of few second bytes, which settles the letters that share a first byte with it (all of Vietnamese).
+inline bool may_be_space(unsigned char first, unsigned char second) {
+    switch (first) {
+        case 0xC2: return second == 0x85 || second == 0xA0;
+        case 0xE1: return second == 0x9A;
+        case 0xE2: return second == 0x80 || second == 0x81;
+        case 0xE3: return second == 0x80;
+        default: return false;
+    }
+}
+
 // The number of bytes of the white-space character at p, 0 when it is none.
 inline unsigned space_at(const CharTable& chars, const char* p) {
-    if (!may_start_space(static_cast<unsigned char>(*p))) return 0;
+    const unsigned char first = static_cast<unsigned char>(*p);
+    if (first <= 0x20) return chars[first] & kSpace ? 1 : 0;
+    if (first < 0xC2 || !may_be_space(first, static_cast<unsigned char>(p[1]))) return 0;
     const char* q = p;
     const uint32_t c = next_char(q);
     return chars[c] & kSpace ? static_cast<unsigned>(q - p) : 0;

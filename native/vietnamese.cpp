@@ -15,7 +15,9 @@ void find_words(const CrfModel& m, const std::vector<const Syllable*>& s, std::v
         return a->lower && b->lower ? m.pairs.find(a->lower, b->lower) : uint8_t{0};
     };
     std::vector<uint8_t> bigram(n + 2, 0), trigram(n + 3, 0);
+    constexpr size_t kAhead = 8;
     for (size_t i = 1; i < n; ++i) {
+        if (i + kAhead < n) m.pairs.expect(s[i + kAhead - 1]->lower, s[i + kAhead]->lower);
         const uint8_t flags = pair_flags(s[i - 1], s[i]);
         bigram[i] = flags & CrfModel::kBigram;
         if (flags & CrfModel::kStartsTrigram && i + 1 < n && s[i + 1]->lower)

@@ -14,7 +14,7 @@ constexpr uint8_t kNotPunct = 64;  // has a character outside of PUNCTUATION_SET
 struct Word {
     uint32_t offset, bytes;  // in the base
     uint32_t chars;
-    uint32_t flags;  // union over its characters: kAlpha, kNotPunct
+    uint32_t flags;  // union over its characters: kAlpha, kSpace, kNotPunct
     uint64_t hash;   // polynomial.hpp
 };
 
@@ -33,7 +33,7 @@ inline uint8_t flags_of(const CharTable& chars, std::string_view s) {
     uint8_t flags = 0;
     for (const char *p = s.data(), *end = p + s.size(); p < end;) {
         const uint8_t f = chars[next_char(p)];
-        flags |= f & kAlpha;
+        flags |= f & (kAlpha | kSpace);
         if (!(f & kPunct)) flags |= kNotPunct;
     }
     return flags;
