@@ -50,7 +50,6 @@ class FastSplitter:
         self._last: tuple[str, Any] | None = None
         self._nlp: Any = None
         self._vi: Any = None
-        self._syllables: dict[str, int] = {}
         try:
             self._take_rules()
         except Unsupported as error:
@@ -88,10 +87,10 @@ class FastSplitter:
     def _take_vietnamese(self, tokenizer: Any) -> None:
         if reason := native.unproven("spaCy's and pyvi's Vietnamese"):
             raise Unsupported(reason)
-        from filters.vietnamese import VietnameseModel
+        from filters.vietnamese import VietnameseModel, syllable_pattern
 
-        self._vi = VietnameseModel(tokenizer.ViTokenizer.ViTokenizer)
-        self.core.set_crf(self._vi.shared(), self._vi.inside, self._vi.pairs, self._vi.triples)
+        vi = self._vi = VietnameseModel(tokenizer.ViTokenizer.ViTokenizer)
+        self.core.set_crf(vi.shared(), vi.inside, vi.pairs, vi.triples, vi.known(), syllable_pattern(tokenizer))
         self.mode = "vietnamese"
 
     def split(self, text: str) -> Any | None:
@@ -122,15 +121,13 @@ class FastSplitter:
             return None, "lone surrogate"
 
     def _split_here(self, text: str) -> tuple[Any | None, str]:
-        for attempt in range(_MAX_ROUNDS):
+        for _ in range(_MAX_ROUNDS):
             answer = self.core.split(text)
             if answer is None:
                 return None, "a very long chunk"
             if not isinstance(answer, list):
                 return answer, ""
             with self._lock:
-                if attempt == 0 and self.mode == "vietnamese" and self.core.memo()[1] > self.memo_bytes:
-                    self._make_room()
                 self._learn(answer)
         return None, "more pieces than the memory holds"
 
@@ -145,25 +142,17 @@ class FastSplitter:
                 self.core.learn_tokens(chunk, starts, tuple(map(len, tokens)))
 
     def _learn_syllables(self, chunks: list[str]) -> None:
-        numbers = self._syllables
         # One call for all: a call costs more than a chunk, and no syllable reaches across white space.
         found = iter(self._nlp.tokenizer.pyvi_sylabelize_with_ws("\n".join(chunks)))
         for chunk in chunks:
             syllables = list(takewhile("\n".__ne__, found))
-            for syllable in syllables:
-                if syllable not in numbers:
-                    numbers[syllable] = self.core.add_syllable(*self._vi.syllable(syllable))
-            self.core.learn_syllables(chunk, tuple(map(numbers.__getitem__, syllables)), tuple(map(len, syllables)))
+            self.core.learn_syllables(chunk, tuple(map(self._vi.syllable, syllables)), tuple(map(len, syllables)))
 
     def forget(self) -> None:
         """Empties the memory."""
         with self._lock:
             self._last = None
-            self._make_room()
-
-    def _make_room(self) -> None:
-        self.core.forget()
-        self._syllables.clear()
+            self.core.forget()
 
     def words(self, text: str) -> list[str] | None:
         """The words as strings, or None where only datatrove can split."""

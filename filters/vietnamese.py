@@ -5,11 +5,13 @@ them rounded). Format: chokkan/crfsuite, lib/crf/src/crf1d_model.c and lib/cqdb/
 models than the two-label one that pyvi ships raise `Unsupported`.
 """
 
+import re
 import string
 import struct
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
-from filters.spacy_rules import Unsupported
+from filters.spacy_rules import Tree, Unsupported, tree
 
 Weights = tuple[float, float]
 _NOTHING: Weights = (0.0, 0.0)
@@ -91,15 +93,31 @@ class VietnameseModel:
         self.pairs = [(first, second, flags) for (first, second), flags in pairs.items()]
         self.triples = triples
 
+    def known(self) -> list[tuple[Any, ...]]:
+        """What model and dictionary know of each lower-case syllable: `Known` of native/vietnamese.hpp, by its name."""
+        prefixes = ("word.lower():", "-1:word.lower():", "+1:word.lower():")
+        words = dict.fromkeys(self.numbers)
+        for name in self.weights:
+            for prefix in prefixes:
+                if name.startswith(prefix):
+                    words[name.removeprefix(prefix)] = None
+        rows = []
+        for word in words:
+            weights = [value for prefix in prefixes for value in self.weights.get(prefix + word, _NOTHING)]
+            rows.append((word, self.numbers.get(word, 0), *weights))
+        return rows
+
     def shared(self) -> tuple[float, ...]:
         """The weights that do not depend on the syllable, in the order of CrfModel in native/vietnamese.hpp."""
         names = ["-1:word.istitle()", "-1:word.isupper()", "-1:word.bi_gram()", "-2:word.tri_gram()"]
         names += ["+1:word.istitle()", "+1:word.isupper()", "+1:word.bi_gram()", "+2:word.tri_gram()"]
         rows = [self.weights.get(name, _NOTHING) for name in names] + list(self.transitions)
+        own = ("bias", "word.isupper()", "word.istitle()", "word.isdigit()")
+        rows += [self.weights.get(name, _NOTHING) for name in own]
         return tuple(value for row in rows for value in row)
 
     def syllable(self, word: str) -> tuple[Any, ...]:
-        """The arguments of `add_syllable`."""
+        """What a syllable contributes, for those that the core leaves to Python."""
         weights, lower, title, upper, first = self.weights, word.lower(), word.istitle(), word.isupper(), word[0]
         # Added one by one in CRFsuite's order, so that the sums are the same doubles.
         names = ["bias", "word.lower():" + lower]
@@ -126,3 +144,27 @@ class VietnameseModel:
             first.isdigit(),
             first.istitle(),
         )
+
+
+def syllable_pattern(tokenizer: Any) -> Tree:
+    """The pattern by which spaCy's Vietnamese tokenizer finds syllables, as a tree.
+
+    It is made anew inside the method for every text, so the method is run with an `re` that writes it down.
+
+    Raises:
+        Unsupported: the method does something else with `re`.
+    """
+    asked: list[tuple[str, int]] = []
+
+    def findall(pattern: str, text: str, flags: int) -> list[Any]:
+        asked.append((pattern, flags))
+        return []
+
+    method = type(tokenizer).pyvi_sylabelize_with_ws
+    FunctionType(method.__code__, {"re": SimpleNamespace(findall=findall, UNICODE=re.UNICODE)})(tokenizer, "")
+    if len(asked) != 1:
+        raise Unsupported("syllables that are not found by one pattern")
+    found = tree(re.compile(*asked[0]).match, "match")
+    if found is None:
+        raise Unsupported("no pattern for syllables")
+    return found

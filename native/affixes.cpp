@@ -25,7 +25,7 @@ class Splitter {
 
   private:
     const std::vector<uint32_t>* special(int begin, int end) const {
-        if (end - begin > static_cast<int>(r_.max_special)) return nullptr;
+        if (!r_.special_texts.may_hold(view(begin, end))) return nullptr;
         auto found = r_.specials.find(view(begin, end));
         return found == r_.specials.end() ? nullptr : &found->second;
     }
@@ -181,8 +181,12 @@ bool split_affixes(const Rules& rules, std::u32string_view chunk, Split& out) {
         return false;
     }
     for (const auto& token : out.tokens) {
-        auto found = rules.pattern_tokens.find(splitter.view(token.first, token.second));
-        const uint16_t number = found == rules.pattern_tokens.end() ? 0 : found->second;
+        uint16_t number = 0;
+        const std::u32string_view text = splitter.view(token.first, token.second);
+        if (rules.token_texts.may_hold(text)) {
+            auto found = rules.pattern_tokens.find(text);
+            if (found != rules.pattern_tokens.end()) number = found->second;
+        }
         if (number && rules.singles.count(number)) out.special = true;
         if (number && !out.numbers.empty() && rules.pairs.count(uint32_t{out.numbers.back()} << 16 | number))
             out.special = true;

@@ -6,6 +6,7 @@
 // finds special cases among the tokens; where one could reach across chunks, splitter.cpp asks spaCy. Chunks that are long
 // enough for the quadratic loop to matter are left to stock.
 #pragma once
+#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,6 +17,21 @@
 #include "pattern.hpp"
 
 namespace smol {
+
+// Which texts a table may hold, by length, first and last character: settles nearly every look-up.
+class Texts {
+  public:
+    void add(std::u32string_view text) { bits_[place(text) >> 6] |= uint64_t{1} << (place(text) & 63); }
+    bool may_hold(std::u32string_view text) const { return bits_[place(text) >> 6] >> (place(text) & 63) & 1; }
+
+  private:
+    static size_t place(std::u32string_view text) {
+        const uint32_t mixed = text.front() * 0x9E3779B1u ^ text.back() * 0x85EBCA77u ^
+                               static_cast<uint32_t>(text.size()) * 0xC2B2AE3Du;
+        return mixed >> 17;
+    }
+    std::array<uint64_t, 512> bits_{};
+};
 
 struct Rules {
     // Any may be absent, as in spaCy.
@@ -34,7 +50,7 @@ struct Rules {
     std::unordered_map<uint16_t, std::vector<uint32_t>> by_first;  // sequences by their first number
     size_t longest_sequence = 0;
     std::vector<std::unique_ptr<std::u32string>> texts;
-    uint32_t max_special = 0;  // characters in the longest special case
+    Texts special_texts, token_texts;  // of `specials`, of `pattern_tokens`
 
     std::u32string_view keep(std::u32string text) {
         texts.push_back(std::make_unique<std::u32string>(std::move(text)));

@@ -14,26 +14,27 @@
 namespace smol {
 
 struct Piece {
-    uint32_t offset;  // bytes from the chunk's start
-    uint32_t bytes;
-    uint32_t chars;
-    uint32_t flags : 8;   // union of the characters' CharTable flags, and kNotPunct
-    uint32_t syllable : 24;  // Vietnamese only
-    uint64_t hash;        // polynomial.hpp
+    uint16_t offset;  // bytes from the chunk's start
+    uint16_t bytes, chars;
+    uint8_t flags;  // union of the characters' CharTable flags, and kNotPunct
+    uint8_t unused;
+    uint64_t hash;  // polynomial.hpp; in Vietnamese the number of the syllable, which knows the rest
 };
 
+// Chunks and their pieces must fit.
+constexpr size_t kMaxKeyBytes = 0xFFFF, kMaxPieces = 0x7FFF;
+
 struct Entry {
-    uint32_t key_bytes;
-    uint32_t pieces : 31;
-    uint32_t special : 1;  // spaCy's second pass changed or might have changed this chunk
+    uint16_t key_bytes;
+    uint16_t pieces : 15;
+    uint16_t special : 1;  // spaCy's second pass changed or might have changed this chunk
     uint16_t first, last;  // Split::first, Split::last
-    uint32_t unused = 0;
 
     const Piece* begin() const { return reinterpret_cast<const Piece*>(this + 1); }
     const Piece* end() const { return begin() + pieces; }
     const char* key() const { return reinterpret_cast<const char*>(end()); }
 };
-static_assert(sizeof(Entry) == 16 && sizeof(Piece) == 24, "blocks are laid out in units of eight bytes");
+static_assert(sizeof(Entry) == 8 && sizeof(Piece) == 16, "blocks are laid out in units of eight bytes");
 
 template <class T>
 uint64_t load(const char* p) {
@@ -64,7 +65,7 @@ inline uint64_t hash_bytes(const char* p, size_t n) {
 class Memo {
   public:
     explicit Memo(size_t max_bytes) : max_bytes_(max_bytes) { clear(); }
-    bool full() const { return bytes() > max_bytes_; }
+    bool full(size_t others) const { return bytes() + others > max_bytes_; }
 
     const Entry* find(std::string_view key, uint64_t hash) const {
         const uint32_t tag = static_cast<uint32_t>(hash >> 32);
@@ -91,7 +92,7 @@ class Memo {
     // Pointers to entries hold until the next call of `insert`, `pass` or `clear`.
     const Entry* insert(std::string_view key, uint64_t hash, const std::vector<Piece>& pieces, uint16_t first,
                         uint16_t last, bool special) {
-        if ((count_ + 1) * 2 > slots_.size()) grow();
+        if ((count_ + 1) * 3 > slots_.size() * 2) grow();
         const size_t unit = units_.size();
         write(units_, key, pieces, first, last, special);
         place({static_cast<uint32_t>(hash >> 32), static_cast<uint32_t>(unit)});
@@ -128,8 +129,8 @@ class Memo {
         units.resize(unit + (body + key.size() + 7) / 8);
         char* block = reinterpret_cast<char*>(&units[unit]);
         Entry entry{};
-        entry.key_bytes = static_cast<uint32_t>(key.size());
-        entry.pieces = static_cast<uint32_t>(pieces.size()) & 0x7FFFFFFF;
+        entry.key_bytes = static_cast<uint16_t>(key.size());
+        entry.pieces = static_cast<uint16_t>(pieces.size()) & kMaxPieces;
         entry.special = special;
         entry.first = first;
         entry.last = last;

@@ -6,7 +6,7 @@
 namespace smol {
 
 bool CharSet::slow(uint32_t c) const {
-    const uint8_t flags = (*chars_)[c];
+    const uint16_t flags = (*chars_)[c];
     bool in = (flags & categories) || (not_categories & ~flags);
     for (size_t i = 0; !in && i < ranges.size(); ++i) in = ranges[i].first <= c && c <= ranges[i].second;
     return in != negate;
@@ -19,7 +19,7 @@ void CharSet::finish(const CharTable& chars) {
     for (auto [low, high] : ranges)
         for (uint32_t c = low; c <= std::min<uint32_t>(high, 0xFFFF); ++c) in[c >> 6] |= uint64_t{1} << (c & 63);
     for (uint32_t c = 0; c < 0x10000; ++c) {
-        const uint8_t flags = chars[c];
+        const uint16_t flags = chars[c];
         const bool member = (in[c >> 6] >> (c & 63) & 1) || (flags & categories) || (not_categories & ~flags);
         if (member != negate) low_[c >> 6] |= uint64_t{1} << (c & 63);
     }
@@ -93,6 +93,47 @@ std::u32string Pattern::needed(int index, int until, int depth) const {
     return found;
 }
 
+// Whether every match from a node on starts at the beginning of the text.
+bool Pattern::begins(int index) const {
+    const Node& node = nodes_[index];
+    if (node.op == Op::kAtBeginning) return true;
+    if (node.op == Op::kLook) return begins(node.next);
+    return node.op == Op::kBranch && std::all_of(node.alternatives.begin(), node.alternatives.end(),
+                                                 [this](int alternative) { return begins(alternative); });
+}
+
+// The most characters from a node to an "end of the text" that every way from it passes, kUnbounded where there is no
+// bound or a way without one.
+int Pattern::width(int index, std::vector<int>& known) const {
+    if (known[index] >= 0) return known[index];
+    const Node& node = nodes_[index];
+    int64_t most = kUnbounded;
+    switch (node.op) {
+        case Op::kAtEnd:
+            most = 1;  // `$` also matches before a line feed
+            break;
+        case Op::kLiteral:
+        case Op::kSet:
+        case Op::kAny:
+            most = 1 + int64_t{width(node.next, known)};
+            break;
+        case Op::kRepeatSet:
+            most = int64_t{node.max} + width(node.next, known);
+            break;
+        case Op::kLook:
+        case Op::kAtBeginning:
+            most = width(node.next, known);
+            break;
+        case Op::kBranch:
+            most = 0;
+            for (int alternative : node.alternatives) most = std::max<int64_t>(most, width(alternative, known));
+            break;
+        default:
+            break;
+    }
+    return known[index] = static_cast<int>(std::min<int64_t>(most, kUnbounded));
+}
+
 void Pattern::finish(int start) {
     start_ = start;
     for (Node& node : nodes_) {
@@ -105,6 +146,10 @@ void Pattern::finish(int start) {
                 if (f[c]) node.by_first[c].push_back(alternative);
         }
     }
+    if (loops_ > kMaxLoops) throw std::length_error("too many repeated groups in a pattern");
+    only_at_beginning_ = begins(start);
+    std::vector<int> known(nodes_.size(), -1);
+    reach_ = width(start, known);
     starts_ = first(start, 0);
     for (const char32_t c : needed(start, -1, 0))
         if (needed_.find(c) == needed_.npos && needed_.size() < 4) needed_ += c;
@@ -112,7 +157,8 @@ void Pattern::finish(int start) {
 
 std::pair<int, int> Pattern::Run::search(int pos, bool advance) {
     refused_end_ = advance ? pos : -1;
-    for (; pos <= n_; ++pos) {
+    pos = std::max(pos, n_ - p_.reach_);
+    for (; pos <= (p_.only_at_beginning_ ? 0 : n_); ++pos) {
         if (!p_.starts_[first_class(s_, pos, n_)]) continue;
         const int end = match(pos);
         if (end >= 0) return {pos, end};

@@ -7,6 +7,7 @@
 // such a language asks spaCy instead.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <bitset>
 #include <cstdint>
 #include <memory>
@@ -78,6 +79,11 @@ struct Node {
     std::vector<std::vector<int>> by_first;  // kBranch: the alternatives worth trying, by first_class
 };
 
+constexpr int kUnbounded = 1 << 30;
+
+// Repeated groups in one pattern.
+constexpr size_t kMaxLoops = 32;
+
 class Pattern {
   public:
     explicit Pattern(const CharTable& chars) : chars_(chars) {}
@@ -104,7 +110,9 @@ class Pattern {
     class Run {
       public:
         Run(const Pattern& pattern, const char32_t* s, int n, int64_t& steps)
-            : p_(pattern), s_(s), n_(n), steps_(steps), counts_(pattern.loops_, 0) {}
+            : p_(pattern), s_(s), n_(n), steps_(steps) {
+            std::fill_n(counts_.begin(), pattern.loops_, 0);
+        }
         // The end of the match that starts at pos, or -1.
         int match(int pos) { return run(p_.start_, pos); }
         // False when no part of the text can match, because a character is missing that every match contains: "." for
@@ -125,13 +133,15 @@ class Pattern {
         const char32_t* s_;
         const int n_;
         int64_t& steps_;
-        std::vector<uint32_t> counts_;
+        std::array<uint32_t, kMaxLoops> counts_;
         int refused_end_ = -1;
     };
 
   private:
     FirstSet first(int node, int depth) const;
     std::u32string needed(int node, int until, int depth) const;
+    bool begins(int node) const;
+    int width(int node, std::vector<int>& known) const;
     const CharTable& chars_;
     std::vector<Node> nodes_;
     std::vector<CharSet> sets_;
@@ -139,6 +149,8 @@ class Pattern {
     std::u32string needed_;  // literals that are in every match
     int start_ = -1;
     uint32_t loops_ = 0;
+    bool only_at_beginning_ = false;  // no match starts behind the first character
+    int reach_ = kUnbounded;          // a match starts at most so many characters before the end
 };
 
 }  // namespace smol

@@ -47,12 +47,17 @@ PyType_Spec words_spec = {"filters._native.Words", sizeof(Box<HeldWords>), 0, Py
 std::shared_ptr<const smol::CharTable> make_chars(PyObject* punctuation) {
     auto table = std::make_shared<smol::CharTable>();
     for (uint32_t c = 0; c <= smol::kMaxChar; ++c) {
-        uint8_t flags = 0;
+        uint16_t flags = 0;
         if (Py_UNICODE_ISSPACE(c)) flags |= smol::kSpace;
         if (Py_UNICODE_ISALPHA(c)) flags |= smol::kAlpha;
         if (Py_UNICODE_ISLINEBREAK(c)) flags |= smol::kLineBreak;
         if (Py_UNICODE_ISALNUM(c) || c == '_') flags |= smol::kWordChar;
         if (Py_UNICODE_ISDECIMAL(c)) flags |= smol::kDigit;
+        if (Py_UNICODE_ISUPPER(c)) flags |= smol::kUpper;
+        if (Py_UNICODE_ISLOWER(c)) flags |= smol::kLower;
+        if (Py_UNICODE_ISTITLE(c)) flags |= smol::kTitle;
+        if (Py_UNICODE_ISDIGIT(c)) flags |= smol::kDigitValue;
+        if (c == 0x130 || c == 0x3A3) flags |= smol::kOddLower;  // I with a dot; the final sigma
         // The scanners know these by their first bytes.
         if (flags & smol::kSpace && c > 0x20) {
             const unsigned char first = c < 0x800 ? 0xC0 | c >> 6 : 0xE0 | c >> 12;
@@ -108,12 +113,13 @@ PyObject* splitter_set_rules(PyObject* self, PyObject* args) {
 
 PyObject* splitter_set_crf(PyObject* self, PyObject* args) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        PyObject *weights, *pairs, *triples;
+        PyObject *weights, *pairs, *triples, *known, *syllables;
         int inside;
-        if (!PyArg_ParseTuple(args, "O!iO!O!", &PyTuple_Type, &weights, &inside, &PyList_Type, &pairs, &PyList_Type,
-                              &triples))
+        if (!PyArg_ParseTuple(args, "O!iO!O!O!O!", &PyTuple_Type, &weights, &inside, &PyList_Type, &pairs, &PyList_Type,
+                              &triples, &PyList_Type, &known, &PyTuple_Type, &syllables))
             return nullptr;
-        unbox<HeldSplitter>(self).splitter->crf = smol::build_crf(weights, inside, pairs, triples);
+        auto& held = unbox<HeldSplitter>(self);
+        held.splitter->crf = smol::build_crf(*held.chars, weights, inside, pairs, triples, known, syllables);
         Py_RETURN_NONE;
     });
 }
@@ -194,42 +200,42 @@ PyObject* splitter_learn_tokens(PyObject* self, PyObject* args) {
     });
 }
 
+smol::Syllable to_syllable(PyObject* tuple) {
+    smol::Syllable s;
+    int title, upper, punctuation, digit_first, title_first;
+    unsigned lower;
+    if (!PyTuple_Check(tuple) ||
+        !PyArg_ParseTuple(tuple, "ddddddIppppp", &s.own.of[0], &s.own.of[1], &s.as_previous.of[0],
+                          &s.as_previous.of[1], &s.as_next.of[0], &s.as_next.of[1], &lower, &title, &upper,
+                          &punctuation, &digit_first, &title_first))
+        throw PythonError();
+    s.lower = lower;
+    s.title = title;
+    s.upper = upper;
+    s.punctuation = punctuation;
+    s.digit_first = digit_first;
+    s.title_first = title_first;
+    return s;
+}
+
 PyObject* splitter_learn_syllables(PyObject* self, PyObject* args) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        PyObject *chunk, *numbers, *lengths;
-        if (!PyArg_ParseTuple(args, "UO!O!", &chunk, &PyTuple_Type, &numbers, &PyTuple_Type, &lengths)) return nullptr;
-        const auto n = smol::to_numbers(numbers), l = smol::to_numbers(lengths);
-        if (n.size() != l.size()) throw std::invalid_argument("one length per syllable");
-        std::vector<std::pair<uint32_t, uint32_t>> syllables;
+        PyObject *chunk, *syllables, *lengths;
+        if (!PyArg_ParseTuple(args, "UO!O!", &chunk, &PyTuple_Type, &syllables, &PyTuple_Type, &lengths))
+            return nullptr;
+        const auto l = smol::to_numbers(lengths);
+        if (static_cast<size_t>(PyTuple_GET_SIZE(syllables)) != l.size())
+            throw std::invalid_argument("one length per syllable");
+        std::vector<std::pair<smol::Syllable, uint32_t>> found;
         uint64_t sum = 0;
-        for (size_t i = 0; i < n.size(); ++i) {
-            if (n[i] >= 1u << 24) throw std::length_error("too many syllables");
-            syllables.emplace_back(n[i], l[i]);
+        for (size_t i = 0; i < l.size(); ++i) {
+            found.emplace_back(to_syllable(PyTuple_GET_ITEM(syllables, static_cast<Py_ssize_t>(i))), l[i]);
             sum += l[i];
         }
         if (sum != static_cast<uint64_t>(PyUnicode_GET_LENGTH(chunk)))
             throw std::invalid_argument("the syllables do not make up the chunk");
-        unbox<HeldSplitter>(self).splitter->learn_syllables(smol::to_utf8(chunk), syllables);
+        unbox<HeldSplitter>(self).splitter->learn_syllables(smol::to_utf8(chunk), found);
         Py_RETURN_NONE;
-    });
-}
-
-PyObject* splitter_add_syllable(PyObject* self, PyObject* args) {
-    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        smol::Syllable s;
-        int title, upper, punctuation, digit_first, title_first;
-        unsigned lower;
-        if (!PyArg_ParseTuple(args, "ddddddIppppp", &s.own.of[0], &s.own.of[1], &s.as_previous.of[0],
-                              &s.as_previous.of[1], &s.as_next.of[0], &s.as_next.of[1], &lower, &title, &upper,
-                              &punctuation, &digit_first, &title_first))
-            return nullptr;
-        s.lower = lower;
-        s.title = title;
-        s.upper = upper;
-        s.punctuation = punctuation;
-        s.digit_first = digit_first;
-        s.title_first = title_first;
-        return PyLong_FromUnsignedLong(unbox<HeldSplitter>(self).splitter->add_syllable(s));
     });
 }
 
@@ -250,12 +256,11 @@ PyObject* splitter_memo(PyObject* self, PyObject*) {
 
 PyMethodDef splitter_methods[] = {
     {"set_rules", splitter_set_rules, METH_VARARGS, "set_rules(patterns, specials, sequences): spaCy's rules."},
-    {"set_crf", splitter_set_crf, METH_VARARGS, "set_crf(weights, inside, pairs, triples): pyvi's model."},
+    {"set_crf", splitter_set_crf, METH_VARARGS, "set_crf(weights, inside, pairs, triples, known, syllables): pyvi's model."},
     {"split", splitter_split, METH_O, "split(text) -> Words | [unknown chunks] | None for stock"},
     {"wrap", splitter_wrap, METH_VARARGS, "wrap(text, words) -> Words"},
     {"learn_tokens", splitter_learn_tokens, METH_VARARGS, "learn_tokens(chunk, starts, lengths)"},
-    {"learn_syllables", splitter_learn_syllables, METH_VARARGS, "learn_syllables(chunk, numbers, lengths)"},
-    {"add_syllable", splitter_add_syllable, METH_VARARGS, "add_syllable(weights..., flags...) -> number"},
+    {"learn_syllables", splitter_learn_syllables, METH_VARARGS, "learn_syllables(chunk, (syllable, ...), lengths)"},
     {"forget", splitter_forget, METH_NOARGS, "Empties the memory."},
     {"memo", splitter_memo, METH_NOARGS, "(chunks, bytes) in memory"},
     {nullptr, nullptr, 0, nullptr},

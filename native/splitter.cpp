@@ -9,9 +9,6 @@
 namespace smol {
 namespace {
 
-// Beyond this many unknown chunks per round, the rest waits for the next round.
-constexpr size_t kMaxUnknown = 16384;
-
 // Longer rows of chunks that only spaCy can split send their document to stock.
 constexpr size_t kMaxRow = 20'000;
 
@@ -42,9 +39,9 @@ std::vector<Piece> Splitter::pieces(std::string_view chunk,
         for (; at < start + length; ++at) next_char(p);
         const std::string_view token(begin, static_cast<size_t>(p - begin));
         Piece piece{};
-        piece.offset = static_cast<uint32_t>(begin - chunk.data());
-        piece.bytes = static_cast<uint32_t>(token.size());
-        piece.chars = length;
+        piece.offset = static_cast<uint16_t>(begin - chunk.data());
+        piece.bytes = static_cast<uint16_t>(token.size());
+        piece.chars = static_cast<uint16_t>(length);
         piece.flags = flags_of(*chars_, token);
         piece.hash = polynomial(token);
         out.push_back(piece);
@@ -83,24 +80,28 @@ Splitter::Outcome Splitter::split(Document& doc, std::vector<std::string>& unkno
     doc.words.clear();
     doc.words.reserve(doc.text.size() / 4);
     find_chunks(doc.text);
-    if (crf) return split_vietnamese(doc, unknown);
     // What was just learned for this text has to stay until it is used.
-    if (memo_.full() && !learned_) memo_.clear();
-    const Outcome outcome = split_rules(doc, unknown);
+    if (full() && !learned_) forget_all();
+    const Outcome outcome = crf ? split_vietnamese(doc, unknown) : split_rules(doc, unknown);
     learned_ = outcome == Outcome::kUnknown;
     return outcome;
 }
 
-// The entry of a chunk that is not in the memory, split here, or null where only stock can.
+const Entry* Splitter::keep(std::string_view chunk, uint64_t hash, const std::vector<Piece>& pieces,
+                            const Split& split) {
+    if (full()) return memo_.pass(pieces, split.first(), split.last(), split.special);
+    return memo_.insert(chunk, hash, pieces, split.first(), split.last(), split.special);
+}
+
 const Entry* Splitter::take_chunk(std::string_view chunk, uint64_t hash) {
     Split split;
+    if (chunk.size() > kMaxKeyBytes) return nullptr;
     const std::u32string chars = decode(chunk);
     if (!split_affixes(*rules, chars, split)) return nullptr;
     std::vector<std::pair<uint32_t, uint32_t>> tokens;
     for (auto [begin, end] : split.tokens)
         tokens.emplace_back(static_cast<uint32_t>(begin), static_cast<uint32_t>(end - begin));
-    if (memo_.full()) return memo_.pass(pieces(chunk, tokens), split.first(), split.last(), split.special);
-    return memo_.insert(chunk, hash, pieces(chunk, tokens), split.first(), split.last(), split.special);
+    return keep(chunk, hash, pieces(chunk, tokens), split);
 }
 
 // Whether spaCy's second pass could see tokens on both sides of a space as one special case. It matters where the rule
@@ -182,55 +183,6 @@ Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>&
     return unknown.empty() ? Outcome::kDone : Outcome::kUnknown;
 }
 
-Splitter::Outcome Splitter::split_vietnamese(Document& doc, std::vector<std::string>& unknown) {
-    std::unordered_set<std::string_view> asked;
-    std::vector<const Syllable*> syllables;
-    syllables.reserve(doc.text.size() / 4);
-    for (size_t i = 0; i < chunks_.size() && unknown.size() < kMaxUnknown; ++i) {
-        const std::string_view chunk = chunks_[i].of(doc.text);
-        const Entry* entry = recall(doc.text, i);
-        if (!entry) {
-            if (asked.insert(chunk).second) unknown.emplace_back(chunk);
-            continue;
-        }
-        const uint32_t offset = chunks_[i].offset;
-        for (const Piece& piece : *entry) {
-            doc.words.push_back({offset + piece.offset, piece.bytes, piece.chars, piece.flags, piece.hash});
-            syllables.push_back(&syllables_[piece.syllable]);
-            __builtin_prefetch(syllables.back());
-        }
-    }
-    if (!unknown.empty()) return Outcome::kUnknown;
-
-    std::vector<uint8_t> continues;
-    find_words(*crf, syllables, continues);
-    const uint8_t space_flags = flags_of(*chars_, " ");
-    // Syllables of one word become one span, with the white space between them.
-    size_t words = 0;
-    for (size_t i = 0; i < doc.words.size(); ++i) {
-        const Word syllable = doc.words[i];
-        if (!continues[i]) {
-            doc.words[words++] = syllable;
-            continue;
-        }
-        Word& word = doc.words[words - 1];
-        const uint32_t end = word.offset + word.bytes;
-        const std::string_view gap = doc.text.substr(end, syllable.offset - end);
-        if (gap == " ") {
-            word.hash += kPowers.of(word.bytes) * (' ' + kBase * syllable.hash);
-            word.chars += 1 + syllable.chars;
-            word.flags |= syllable.flags | space_flags;
-        } else {
-            word.hash += kPowers.of(word.bytes) * (polynomial(gap) + kPowers.of(gap.size()) * syllable.hash);
-            word.chars += count_chars(gap.data(), gap.size()) + syllable.chars;
-            word.flags |= syllable.flags | flags_of(*chars_, gap);
-        }
-        word.bytes = syllable.offset + syllable.bytes - word.offset;
-    }
-    doc.words.resize(words);
-    return Outcome::kDone;
-}
-
 void Splitter::learn_tokens(const std::string& chunk, const std::vector<std::pair<uint32_t, uint32_t>>& tokens) {
     const std::lock_guard<std::mutex> lock(mutex_);
     const uint64_t hash = hash_bytes(chunk.data(), chunk.size());
@@ -238,36 +190,20 @@ void Splitter::learn_tokens(const std::string& chunk, const std::vector<std::pai
     memo_.insert(chunk, hash, pieces(chunk, tokens), 0, 0, true);
 }
 
-uint32_t Splitter::add_syllable(const Syllable& syllable) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    syllables_.push_back(syllable);
-    return static_cast<uint32_t>(syllables_.size() - 1);
-}
-
-void Splitter::learn_syllables(const std::string& chunk, const std::vector<std::pair<uint32_t, uint32_t>>& syllables) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const uint64_t hash = hash_bytes(chunk.data(), chunk.size());
-    if (memo_.find(chunk, hash)) return;
-    std::vector<std::pair<uint32_t, uint32_t>> places;
-    uint32_t start = 0;
-    for (auto [number, length] : syllables) {
-        places.emplace_back(start, length);
-        start += length;
-    }
-    std::vector<Piece> parts = pieces(chunk, places);
-    for (size_t i = 0; i < parts.size(); ++i) parts[i].syllable = syllables[i].first & 0xFFFFFF;
-    memo_.insert(chunk, hash, parts, 0, 0, false);
+void Splitter::forget_all() {
+    memo_.clear();
+    syllables_.clear();
+    numbers_.clear();
 }
 
 void Splitter::forget() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    memo_.clear();
-    syllables_.clear();
+    forget_all();
 }
 
 size_t Splitter::memo_bytes() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return memo_.bytes() + syllables_.size() * sizeof(Syllable);
+    return memo_.bytes() + syllables_.size() * kSyllableBytes;
 }
 
 size_t Splitter::memo_chunks() {

@@ -1,9 +1,11 @@
 // From a text to its words, chunk by chunk, with a memory of chunks.
 #pragma once
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "affixes.hpp"
@@ -12,6 +14,9 @@
 #include "words.hpp"
 
 namespace smol {
+
+// Beyond this many unknown chunks per round, the rest waits for the next round.
+constexpr size_t kMaxUnknown = 16384;
 
 class Splitter {
   public:
@@ -29,9 +34,8 @@ class Splitter {
     // What spaCy said of a row of chunks (one space between each two): where its tokens start and how long they are, in
     // characters.
     void learn_tokens(const std::string& chunk, const std::vector<std::pair<uint32_t, uint32_t>>& tokens);
-    // The numbers (from add_syllable) and lengths of the syllables that make up a chunk.
-    void learn_syllables(const std::string& chunk, const std::vector<std::pair<uint32_t, uint32_t>>& syllables);
-    uint32_t add_syllable(const Syllable& syllable);
+    // The syllables that make up a chunk, with their lengths in characters.
+    void learn_syllables(const std::string& chunk, const std::vector<std::pair<Syllable, uint32_t>>& syllables);
     void forget();
 
     size_t memo_bytes();
@@ -43,6 +47,7 @@ class Splitter {
     std::unique_ptr<CrfModel> crf;
 
   private:
+    static constexpr size_t kSyllableBytes = sizeof(Syllable) + 80;  // with its place in numbers_
     static constexpr size_t kAhead = 16;
     struct Chunk {  // a run without white space
         uint32_t offset, bytes;
@@ -58,7 +63,13 @@ class Splitter {
     }
     Outcome split_rules(Document& doc, std::vector<std::string>& unknown);
     Outcome split_vietnamese(Document& doc, std::vector<std::string>& unknown);
+    // The entry of a chunk that is not in the memory, or null where it cannot be made here.
     const Entry* take_chunk(std::string_view chunk, uint64_t hash);
+    const Entry* take_syllables(std::string_view chunk, uint64_t hash);
+    uint32_t number_of(std::string_view text, const Syllable& syllable);
+    void forget_all();
+    bool full() const { return memo_.full(syllables_.size() * kSyllableBytes); }
+    const Entry* keep(std::string_view chunk, uint64_t hash, const std::vector<Piece>& pieces, const Split& split);
     std::vector<Piece> pieces(std::string_view chunk, const std::vector<std::pair<uint32_t, uint32_t>>& tokens) const;
     bool joined_by_a_rule(std::string_view text, size_t border, uint32_t pair, bool special) const;
 
@@ -67,7 +78,9 @@ class Splitter {
     Memo memo_;
     std::vector<Chunk> chunks_;  // of the text at hand
     bool learned_ = false;
-    std::vector<Syllable> syllables_;
+    // Vietnamese: each different syllable once, and its number. What a text uses is not moved while it grows.
+    std::deque<Syllable> syllables_;
+    std::unordered_map<std::string, uint32_t> numbers_;
 };
 
 }  // namespace smol

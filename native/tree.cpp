@@ -137,10 +137,13 @@ std::unique_ptr<Rules> build_rules(const CharTable& chars, PyObject* patterns, P
         const std::u32string_view text = rules->keep(to_u32(item(special, 0)));
         if (!PyTuple_Check(item(special, 1))) throw std::invalid_argument("malformed special case");
         rules->specials[text] = to_numbers(item(special, 1));
-        if (text.size() > rules->max_special) rules->max_special = static_cast<uint32_t>(text.size());
+        if (text.empty()) throw std::invalid_argument("an empty special case");
+        rules->special_texts.add(text);
     }
     auto numbered = [&rules](PyObject* token) -> uint16_t {
         std::u32string text = to_u32(token);
+        if (text.empty()) throw std::invalid_argument("an empty token");
+        rules->token_texts.add(text);
         auto found = rules->pattern_tokens.find(text);
         if (found != rules->pattern_tokens.end()) return found->second;
         if (rules->pattern_tokens.size() >= UINT16_MAX) throw std::length_error("too many special cases");
@@ -170,11 +173,13 @@ std::unique_ptr<Rules> build_rules(const CharTable& chars, PyObject* patterns, P
     return rules;
 }
 
-std::unique_ptr<CrfModel> build_crf(PyObject* weights, int inside, PyObject* pairs, PyObject* triples) {
+std::unique_ptr<CrfModel> build_crf(const CharTable& chars, PyObject* weights, int inside, PyObject* pairs,
+                                    PyObject* triples, PyObject* known, PyObject* syllables) {
     auto model = std::make_unique<CrfModel>();
     Pair* shared[] = {&model->previous_title, &model->previous_upper, &model->previous_bigram,
                       &model->previous_trigram, &model->next_title, &model->next_upper, &model->next_bigram,
-                      &model->next_trigram, &model->transition[0], &model->transition[1]};
+                      &model->next_trigram, &model->transition[0], &model->transition[1], &model->bias,
+                      &model->is_upper, &model->is_title, &model->is_digit};
     Py_ssize_t i = 0;
     for (Pair* pair : shared)
         for (double& value : pair->of) {
@@ -196,6 +201,24 @@ std::unique_ptr<CrfModel> build_crf(PyObject* weights, int inside, PyObject* pai
         model->triples.insert(
             CrfModel::triple(small(item(triple, 0)), small(item(triple, 1)), small(item(triple, 2))));
     }
+    for (i = 0; i < PyList_GET_SIZE(known); ++i) {
+        PyObject* row = PyList_GET_ITEM(known, i);
+        Known& word = model->known[to_utf8(item(row, 0))];
+        word.number = small(item(row, 1));
+        Py_ssize_t place = 2;
+        for (Pair* pair : {&word.own, &word.as_previous, &word.as_next})
+            for (double& value : pair->of) {
+                value = PyFloat_AsDouble(item(row, place++));
+                if (PyErr_Occurred()) throw PythonError();
+            }
+    }
+    for (uint32_t c = 0; c <= kMaxChar; ++c) {
+        if (Py_UNICODE_TOLOWER(c) == c) continue;
+        while (model->lower.size() <= c) model->lower.push_back(static_cast<uint32_t>(model->lower.size()));
+        model->lower[c] = Py_UNICODE_TOLOWER(c);
+    }
+    model->syllables = build_pattern(chars, syllables);
+    if (!model->syllables) throw std::invalid_argument("no pattern for syllables");
     return model;
 }
 

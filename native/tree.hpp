@@ -24,8 +24,10 @@ std::vector<uint32_t> to_numbers(PyObject* tuple);
 std::unique_ptr<Rules> build_rules(const CharTable& chars, PyObject* patterns, PyObject* specials,
                                    PyObject* sequences);
 
-// weights: twenty doubles (two for each of the eight shared features in the order of CrfModel, then the transitions);
-// pairs: [(first, second, flags), ...]; triples: [(first, second, third), ...].
-std::unique_ptr<CrfModel> build_crf(PyObject* weights, int inside, PyObject* pairs, PyObject* triples);
+// weights: doubles, two for each of the eight shared features in the order of CrfModel, for the two transitions, and for
+// bias, isupper, istitle and isdigit; pairs: [(first, second, flags), ...]; triples: [(first, second, third), ...];
+// known: [(lower-case syllable, number, six doubles: own, as previous, as next), ...]; syllables: a tree.
+std::unique_ptr<CrfModel> build_crf(const CharTable& chars, PyObject* weights, int inside, PyObject* pairs,
+                                    PyObject* triples, PyObject* known, PyObject* syllables);
 
 }  // namespace smol

@@ -11,13 +11,19 @@
 
 namespace smol {
 
-enum : uint8_t {
+enum : uint16_t {
     kSpace = 1,      // str.isspace() of one character; also `\s`
     kAlpha = 2,      // str.isalpha()
     kPunct = 4,      // member of datatrove's PUNCTUATION_SET
     kLineBreak = 8,  // ends a line for str.splitlines()
     kWordChar = 16,  // `\w` of re
     kDigit = 32,     // `\d` of re
+    // What str.isupper(), istitle(), isdigit() and lower() of a whole word are made of.
+    kUpper = 256,
+    kLower = 512,
+    kTitle = 1024,
+    kDigitValue = 2048,
+    kOddLower = 4096,  // lower() of the character depends on its neighbours or is longer than one character
 };
 
 constexpr uint32_t kMaxChar = 0x10FFFF;
@@ -25,11 +31,11 @@ constexpr uint32_t kMaxChar = 0x10FFFF;
 class CharTable {
   public:
     CharTable() : flags_(kMaxChar + 1, 0) {}
-    uint8_t operator[](uint32_t c) const { return flags_[c]; }
-    uint8_t& at(uint32_t c) { return flags_[c]; }
+    uint16_t operator[](uint32_t c) const { return flags_[c]; }
+    uint16_t& at(uint32_t c) { return flags_[c]; }
 
   private:
-    std::vector<uint8_t> flags_;
+    std::vector<uint16_t> flags_;
 };
 
 // Decodes the character at p and moves p behind it.

@@ -3,7 +3,70 @@
 
 #include <cstddef>
 
+#include "polynomial.hpp"
+
 namespace smol {
+namespace {
+
+// Python's string.punctuation.
+constexpr std::string_view kPunctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
+
+void append_utf8(std::string& out, uint32_t c) {
+    if (c < 0x80) {
+        out += static_cast<char>(c);
+        return;
+    }
+    const int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+    static constexpr unsigned char kLead[] = {0, 0xC0, 0xE0, 0xF0};
+    out += static_cast<char>(kLead[more] | c >> (6 * more));
+    for (int i = more - 1; i >= 0; --i) out += static_cast<char>(0x80 | (c >> (6 * i) & 0x3F));
+}
+
+}  // namespace
+
+void measure(const CharTable& chars, std::string_view utf8, Syllable& out) {
+    out.flags = flags_of(chars, utf8);
+    out.chars = count_chars(utf8.data(), utf8.size());
+    out.hash = polynomial(utf8);
+}
+
+bool make_syllable(const CharTable& chars, const CrfModel& m, std::u32string_view s, std::string_view utf8,
+                   Syllable& out) {
+    // CPython's unicode_isupper, unicode_istitle and unicode_isdigit.
+    bool upper = false, upper_fails = false, title = false, title_fails = false, digit = true, cased = false;
+    std::string lower;
+    for (const char32_t c : s) {
+        const uint16_t f = chars[c];
+        if (f & kOddLower) return false;
+        upper_fails |= (f & (kLower | kTitle)) != 0;
+        upper |= (f & kUpper) != 0;
+        const bool capital = f & (kUpper | kTitle), small = !capital && (f & kLower);
+        title_fails |= (capital && cased) || (small && !cased);
+        title |= capital || small;
+        cased = capital || small;
+        digit &= (f & kDigitValue) != 0;
+        append_utf8(lower, c < m.lower.size() ? m.lower[c] : static_cast<uint32_t>(c));
+    }
+    out.upper = upper && !upper_fails;
+    out.title = title && !title_fails;
+    const auto known = m.known.find(lower);
+    // Added one by one in CRFsuite's order, so that the sums are the same doubles.
+    out.own = m.bias;
+    if (known != m.known.end()) {
+        out.own += known->second.own;
+        out.as_previous = known->second.as_previous;
+        out.as_next = known->second.as_next;
+        out.lower = known->second.number;
+    }
+    if (out.upper) out.own += m.is_upper;
+    if (out.title) out.own += m.is_title;
+    if (digit) out.own += m.is_digit;
+    out.punctuation = kPunctuation.find(utf8) != kPunctuation.npos;
+    out.digit_first = (chars[s[0]] & kDigitValue) != 0;
+    out.title_first = (chars[s[0]] & (kUpper | kTitle)) != 0;
+    measure(chars, utf8, out);
+    return true;
+}
 
 void find_words(const CrfModel& m, const std::vector<const Syllable*>& s, std::vector<uint8_t>& continues) {
     const size_t n = s.size();

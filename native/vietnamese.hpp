@@ -2,14 +2,21 @@
 // word.
 //
 // Stock builds a dictionary of fifteen features per syllable and hands it to CRFsuite. Here the weights of every feature
-// that depends on one syllable are fetched once per syllable (filters/native.py reads them from the model, as the doubles
-// that they are), and a document adds them up in CRFsuite's order, so that every intermediate sum is the same double.
+// that depends on one syllable are fetched once per syllable (filters/vietnamese.py reads them from the model, as the
+// doubles that they are), and a document adds them up in CRFsuite's order, so that every intermediate sum is the same double.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
+
+#include "pattern.hpp"
+#include "words.hpp"
 
 namespace smol {
 
@@ -30,6 +37,10 @@ struct Syllable {
     bool title = false, upper = false;  // istitle(), isupper()
     bool punctuation = false;           // "in string.punctuation"
     bool digit_first = false, title_first = false;  // of the first character
+    // As in Word.
+    uint8_t flags = 0;
+    uint32_t chars = 0;
+    uint64_t hash = 0;
 };
 
 // Pairs of numbers below 2^21 with a few flags, in one flat table: it is asked once per syllable.
@@ -70,7 +81,17 @@ class PairTable {
     size_t count_ = 0;
 };
 
+// What the model and the dictionary know of a lower-case syllable.
+struct Known {
+    uint32_t number = 0;
+    Pair own, as_previous, as_next;
+};
+
 struct CrfModel {
+    std::unique_ptr<Pattern> syllables;  // matches one, at any place of a chunk
+    Pair bias, is_upper, is_title, is_digit;
+    std::unordered_map<std::string, Known> known;
+    std::vector<uint32_t> lower;  // by character; those behind the end are their own lower case
     Pair previous_title, previous_upper, previous_bigram, previous_trigram;
     Pair next_title, next_upper, next_bigram, next_trigram;
     Pair transition[2];  // [from].of[to]
@@ -85,6 +106,13 @@ struct CrfModel {
         return uint64_t{a} << 42 | uint64_t{b} << 21 | c;
     }
 };
+
+// What a syllable contributes. False where its lower case is not that of its characters one by one.
+bool make_syllable(const CharTable& chars, const CrfModel& model, std::u32string_view syllable, std::string_view utf8,
+                   Syllable& out);
+
+// Sets flags, chars and hash.
+void measure(const CharTable& chars, std::string_view utf8, Syllable& out);
 
 // For every syllable whether it continues the word of the one before.
 void find_words(const CrfModel& model, const std::vector<const Syllable*>& syllables, std::vector<uint8_t>& continues);

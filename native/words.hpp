@@ -32,8 +32,8 @@ struct Document {
 inline uint8_t flags_of(const CharTable& chars, std::string_view s) {
     uint8_t flags = 0;
     for (const char *p = s.data(), *end = p + s.size(); p < end;) {
-        const uint8_t f = chars[next_char(p)];
-        flags |= f & (kAlpha | kSpace);
+        const uint16_t f = chars[next_char(p)];
+        flags |= static_cast<uint8_t>(f & (kAlpha | kSpace));
         if (!(f & kPunct)) flags |= kNotPunct;
     }
     return flags;
