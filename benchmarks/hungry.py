@@ -227,6 +227,7 @@ def main() -> int:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}, many_vietnamese; all by default")
     parser.add_argument("--megabytes", type=float, default=BIG_MB)
     parser.add_argument("--documents", type=int, default=500, help="1 MB Vietnamese documents")
+    parser.add_argument("--patience", type=float, default=600, help="wall seconds after which a case is ended")
     parser.add_argument("--one", action="store_true", help="run one case in this process")
     options = parser.parse_args()
     names = options.cases or [*CASES, "many_vietnamese"]
@@ -239,9 +240,13 @@ def main() -> int:
     over = 0
     for name in names:
         command = [sys.executable, __file__, name, "--one", "--megabytes", str(options.megabytes)]
-        found = subprocess.run(
-            [*command, "--documents", str(options.documents)], stdout=subprocess.PIPE, text=True, check=True
-        )
+        command += ["--documents", str(options.documents)]
+        try:
+            found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=options.patience)
+        except subprocess.TimeoutExpired:
+            over += 1
+            print(json.dumps({"case": name, "within": False, "error": f"not done in {options.patience} s"}), flush=True)
+            continue
         result = json.loads(found.stdout.splitlines()[-1])
         result["within"] = result["peak_mb"] <= MAX_PEAK_MB and (
             name == "many_vietnamese" or result["seconds"] <= MAX_SECONDS
