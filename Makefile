@@ -5,13 +5,21 @@ BIN := $(VENV)/bin
 DEMO_OUTPUT ?= datatrove_output/demo
 DEMO_LOGS ?= datatrove_logs/demo
 TEST_JOBS ?= 2
+FUZZ_TEXTS ?= 100000
+FUZZ_MINUTES ?= 0
+FALLBACK_TESTS := tests/native tests/filters tests/pipelines/test_doctor.py tests/test_local_mixture.py
 
-.PHONY: help setup demo test test-quick lint format bench clean
+.PHONY: help setup demo test test-quick test-fallback sanitize fuzz proof compilers lint format bench clean
 
 help:
 	@echo "make demo        stage 1 on the bundled sample, 2 workers"
 	@echo "make test        the whole test suite"
 	@echo "make test-quick  without the long proofs"
+	@echo "make test-fallback the filters' tests without the native core"
+	@echo "make sanitize    the native core's tests under AddressSanitizer and UBSan (needs g++)"
+	@echo "make fuzz        hostile texts against stock, guided by coverage (needs clang); FUZZ_TEXTS, FUZZ_MINUTES"
+	@echo "make proof       every profile on every document of ../shared/data against stock (an hour)"
+	@echo "make compilers   g++, clang++ and g++ for aarch64 compile the native core without a warning"
 	@echo "make lint        ruff and mypy"
 	@echo "make bench       the benchmarks behind the tables (needs ../shared/data)"
 	@echo "make clean       remove .venv and the demo's output"
@@ -40,6 +48,24 @@ test: $(VENV)/dev.stamp
 
 test-quick: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m "not slow"
+
+# What judges documents, on datatrove's own code: as after an installation without a compiler.
+test-fallback: $(VENV)/dev.stamp
+	SMOLTROVE_NATIVE=0 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m "not slow" $(FALLBACK_TESTS)
+
+sanitize: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.native.sanitize
+
+fuzz: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
+	$(BIN)/python -m tests.native.fuzz.run --texts $(FUZZ_TEXTS) --minutes $(FUZZ_MINUTES)
+
+proof: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/proof.py --jobs $(TEST_JOBS)
+	$(BIN)/python benchmarks/hungry.py
+
+compilers: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.native.build compilers
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

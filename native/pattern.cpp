@@ -239,6 +239,7 @@ int Pattern::Run::run(int index, int pos) {
 // One more round of a repeated group, else what follows it. A counter holds the rounds so far; it is put back before
 // going another way, also when what follows has entered the same group again.
 int Pattern::Run::loop(const Node& repeat, int pos) {
+    const Depth inside(depth_);
     uint32_t& count = counts_[repeat.literal];
     const uint32_t rounds = count;
     if (rounds < repeat.max) {

@@ -24,6 +24,10 @@ struct OutOfSteps : std::runtime_error {
     OutOfSteps() : std::runtime_error("too many steps") {}
 };
 
+// Rounds of repeated groups within each other, each of which takes about 200 bytes of the stack: a thread may have no
+// more than 512 KB of it.
+constexpr int kMaxDepth = 1000;
+
 struct CharSet {
     bool negate = false;
     std::vector<std::pair<uint32_t, uint32_t>> ranges;  // inclusive
@@ -127,6 +131,17 @@ class Pattern {
         std::pair<int, int> search(int pos, bool advance = false);
 
       private:
+        class Depth {
+          public:
+            explicit Depth(int& depth) : depth_(depth) {
+                if (depth_ >= kMaxDepth) throw OutOfSteps();
+                ++depth_;
+            }
+            ~Depth() { --depth_; }
+
+          private:
+            int& depth_;
+        };
         int run(int node, int pos);
         int loop(const Node& repeat, int pos);
         const Pattern& p_;
@@ -135,6 +150,7 @@ class Pattern {
         int64_t& steps_;
         std::array<uint32_t, kMaxLoops> counts_;
         int refused_end_ = -1;
+        int depth_ = 0;
     };
 
   private:

@@ -1,99 +1,62 @@
-"""The native core over the data pack: words, verdicts and reasons equal to datatrove's on every document."""
+"""A sample of every data set through every profile: words, verdict, reason, label and score equal to stock's.
 
-import gzip
+`make proof` compares every document with the same code (benchmarks/proof.py, results in benchmarks/results/proof.md).
+"""
+
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
-from datatrove.pipeline.filters.gopher_quality_filter import GopherQualityFilter
-from datatrove.pipeline.filters.gopher_repetition_filter import GopherRepetitionFilter
-from datatrove.utils.text import split_into_words
 
-from filters.fast_gopher import quality_verdict, repetition_verdict
-from filters.fast_words import splitter
-from filters.text import splitter_available, word_language
-from tests.data import shared_data
-from tests.native.oracle import needs_core, stock_verdict
+from benchmarks.proof import SETS, Comparison, compare_set, profiles_here
+from filters import native
+from tests.data import ROOT, shared_data
+from tests.native import stock
+from tests.native.corpus import LANGUAGES
 
-pytestmark = needs_core
-
-_FOLDERS = {
-    "en": "web-en",
-    "vi": "web-vi",
-    "fr": "fineweb2-like/data/fra_Latn",
-    "de": "fineweb2-like/data/deu_Latn",
-    "es": "fineweb2-like/data/spa_Latn",
-    "it": "fineweb2-like/data/ita_Latn",
-    "pt": "fineweb2-like/data/por_Latn",
-    "ru": "fineweb2-like/data/rus_Cyrl",
-    "fa": "fineweb2-like/data/fas_Arab",
-    "el": "fineweb2-like/data/ell_Grek",
-    "zh": "fineweb2-like/data/cmn_Hani",
-    "ja": "fineweb2-like/data/jpn_Jpan",
-    "ko": "fineweb2-like/data/kor_Hang",
-    "th": "fineweb2-like/data/tha_Thai",
-    "hi": "fineweb2-like/data/hin_Deva",
-}
-# What is not prose either, judged as English.
-_OTHER = {"code": "code/data", "math": "math", "near-dups": "near-dups"}
+# Every n-th document; the smaller sets have a few hundred.
+_EVERY = {"en": 400, "vi": 300} | dict.fromkeys([name for name in LANGUAGES if name not in ("en", "vi")], 40)
 
 
-def every_text(folder: Path) -> Iterator[str]:
-    for path in sorted(folder.rglob("*")):
-        if path.suffix == ".parquet":
-            table = pq.read_table(path)
-            column = next((name for name in ("text", "content", "question") if name in table.column_names), None)
-            if column:
-                yield from (text for text in table[column].to_pylist() if text)
-        elif path.name.endswith(".jsonl.gz"):
-            with gzip.open(path, "rt", encoding="utf-8") as lines:
-                yield from (row["text"] for row in map(json.loads, lines) if row.get("text"))
+@pytest.mark.parametrize("name", sorted(SETS))
+def test_a_sample_of_every_set(name: str) -> None:
+    found = compare_set(name, shared_data(SETS[name]), _EVERY.get(name, 250), others_every=10)
+    assert found["comparisons"] > 0
+    assert found["differences"] == []
+    assert found["mismatches"] == 0
 
 
-def compare(name: str, language: str, every: int) -> None:
-    texts = list(every_text(shared_data(name)))[::every]
-    if missing := splitter_available(language):
-        pytest.skip(missing)
-    code = word_language(language)
-    fast = splitter(code)
-    assert fast is not None
-    steps: list[tuple[Any, Any]] = [
-        (GopherRepetitionFilter(language=code), repetition_verdict),
-        (GopherQualityFilter(language=code, min_doc_words=20), quality_verdict),
-    ]
-    elsewhere = 0
-    for text in texts:
-        words = fast.words(text)
-        elsewhere += words is None
-        assert words is None or words == split_into_words(text, code)
-        for step, verdict in steps:
-            answer = verdict(step, text)
-            assert answer is None or answer == stock_verdict(step, text)
-    assert elsewhere <= len(texts) * 0.01
+def test_the_core_itself_judges_nearly_all_documents() -> None:
+    """Without this, every document could have gone to stock and been equal to itself."""
+    if native.why_not() is not None:
+        pytest.skip(str(native.why_not()))
+    for name in ("en", "vi", "de"):
+        found = compare_set(name, shared_data(SETS[name]), _EVERY[name], others_every=10**9)
+        by_stock = sum(count for key, count in found["words_of"].items() if key.startswith("stock"))
+        assert sum(found["words_of"].values()) >= found["documents"]
+        assert by_stock <= found["documents"] * 0.01
 
 
-@pytest.mark.parametrize("language", sorted(_FOLDERS))
-def test_a_sample_of_each_language(language: str) -> None:
-    compare(_FOLDERS[language], language, 600 if language in ("en", "vi") else 20)
+def test_a_wrong_answer_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    profiles, _ = profiles_here()
+    comparison = Comparison([profiles["web-en"]])
+    comparison.text("A text of few words.", ["web-en"])
+    assert comparison.counts["mismatches"] == 0
+
+    def other(params: Any, text: str, metadata: Any) -> stock.Answer:
+        return (False, "something else"), {"language": "xx"}
+
+    monkeypatch.setitem(stock.ORACLES, "language", other)
+    comparison.text("A text of few words.", ["web-en"])
+    assert comparison.counts["mismatches"] >= 1
+    assert comparison.differences[0]["filter"] == "language"
 
 
-@pytest.mark.parametrize("name", sorted(_OTHER))
-def test_a_sample_of_what_is_not_prose(name: str) -> None:
-    compare(_OTHER[name], "en", 200)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("language", sorted(_FOLDERS))
-def test_every_document_of_each_language(language: str) -> None:
-    compare(_FOLDERS[language], language, 1)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", sorted(_OTHER))
-def test_every_document_of_what_is_not_prose(name: str) -> None:
-    compare(_OTHER[name], "en", 1)
+def test_the_published_proof_is_of_every_set_and_found_no_mismatch() -> None:
+    """benchmarks/results/proof.json is what the documentation refers to."""
+    proof = json.loads((ROOT / "benchmarks" / "results" / "proof.json").read_text(encoding="utf-8"))
+    documents = {found["set"]: found["documents"] for found in proof["sets"]}
+    assert set(documents) == set(SETS)
+    assert documents["en"] >= 20_000
+    assert documents["vi"] >= 13_000
+    assert not any(found["mismatches"] for found in proof["sets"])

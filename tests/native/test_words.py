@@ -1,5 +1,7 @@
 """Words of the native core are the words of datatrove's splitter, list for list, whatever the text."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filters.fast_words import FastSplitter, splitter
+from tests.data import ROOT
 from tests.native.oracle import RULE_LANGUAGES, needs_core, stock_words, texts
 
 pytestmark = needs_core
@@ -126,3 +129,23 @@ def test_the_core_refuses_what_cannot_be() -> None:
         core.learn_tokens("abc", (0, 1), (2, 2))
     with pytest.raises(ValueError, match="must be a str"):
         core.split(b"abc")
+
+
+_DEEP = """
+import threading
+from filters.fast_words import FastSplitter
+words_of = FastSplitter("eng")
+words_of.words("a b")
+threading.stack_size(256 * 1024)
+texts = ["a." * 4990 + "com", "http://" + "a." * 4990 + "com", "a-" * 4990 + ".com", "1." * 4990 + "2"]
+thread = threading.Thread(target=lambda: print([words_of.words(text) is None for text in texts]))
+thread.start()
+thread.join()
+"""
+
+
+def test_a_thread_with_a_small_stack_survives_deep_patterns() -> None:
+    """Thousands of labels of a host name are rounds within rounds of the URL pattern: they ended such a process."""
+    done = subprocess.run([sys.executable, "-c", _DEEP], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "True" in done.stdout

@@ -1,0 +1,1 @@
+"""Fuzzing of the native core: hostile pieces of text, one check against stock, and a coverage-guided fuzzer on top."""

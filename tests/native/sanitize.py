@@ -1,0 +1,46 @@
+"""Runs the tests of the native core on a build with AddressSanitizer and UBSan; any report ends the run with an error.
+
+    python -m tests.native.sanitize [pytest arguments]
+
+Leaks are not looked for: CPython and the packages keep what they allocate until the process ends. Python's own
+allocator is switched off, so that a read behind the end of a string is seen too. Gives up: the slow tests, and machines
+without g++ (skipped, with the reason).
+"""
+
+import os
+import subprocess
+import sys
+
+from tests.native.build import ROOT, build, missing
+
+_TESTS = ["tests/native/test_words.py", "tests/native/test_rules.py", "tests/native/test_hostile.py"]
+_TESTS += ["tests/native/test_edges.py", "tests/native/test_fallback.py"]
+
+
+def preloaded() -> str:
+    """gcc's runtime libraries of the sanitizers, which have to be loaded before Python."""
+    names = ("libasan.so", "libubsan.so")
+    commands = [["g++", f"-print-file-name={name}"] for name in names]
+    return ":".join(
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() for command in commands
+    )
+
+
+def main() -> int:
+    if lack := missing("sanitize"):
+        print(f"skipped: {lack}")
+        return 0
+    environment = os.environ | {
+        "SMOLTROVE_NATIVE_LIBRARY": str(build("sanitize")),
+        "LD_PRELOAD": preloaded(),
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "PYTHONMALLOC": "malloc",
+    }
+    # `-s`: a report goes to the terminal; pytest would take it to the grave with the process.
+    command = [sys.executable, "-m", "pytest", "-s", "-x", "-m", "not slow", "-p", "tests.native.instrumented"]
+    return subprocess.run([*command, *(sys.argv[1:] or _TESTS)], cwd=ROOT, env=environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
