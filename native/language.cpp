@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <stdexcept>
 
 namespace smol::language {
@@ -13,7 +14,7 @@ constexpr std::string_view kLabel = "__label__";
 // Longer words are not remembered: links and noise, hardly ever seen again.
 constexpr size_t kLongestKey = 64;
 // Words whose places in the memory are fetched before the first of them is looked up.
-constexpr size_t kAhead = 16;
+constexpr size_t kAhead = 32;
 // Rows are added up when so many have been found: a text of any size needs little memory.
 constexpr size_t kBatch = 4096;
 
@@ -68,7 +69,6 @@ class Model::Sum {
   public:
     Sum(const LooseFloat* rows, size_t dim, std::vector<float>& sum) : rows_(rows), dim_(dim), sum_(sum) {
         sum_.assign(dim, 0.0f);
-        ids_.resize(kBatch + 2 * Memo::kSlack);
     }
     void add(uint32_t row) {
         if (size_ >= kBatch) flush();
@@ -100,7 +100,7 @@ class Model::Sum {
     }
     void flush() {
         std::fill_n(&ids_[size_], Memo::kSlack, 0);  // rows that are fetched, not added
-        (dim_ == 16 ? add_rows<16> : add_rows_of)(sum_.data(), dim_, rows_, ids_.data(), size_);
+        (dim_ == 16 ? add_rows<16> : add_rows_of)(sum_.data(), dim_, rows_, ids_.get(), size_);
         count_ += size_;
         size_ = 0;
     }
@@ -109,25 +109,31 @@ class Model::Sum {
     const LooseFloat* rows_;
     const size_t dim_;
     std::vector<float>& sum_;
-    std::vector<uint32_t> ids_;
+    std::unique_ptr<uint32_t[]> ids_{new uint32_t[kBatch + 2 * Memo::kSlack]};
     size_t size_ = 0;
     uint64_t count_ = 0;
 };
 
 // The n-grams of `<word>`, in characters: each hash continues that of the n-gram which is one character shorter.
 void Model::find_ngrams(std::string_view word, Sum& sum) const {
+    char space[kLongestKey + 2];
+    std::unique_ptr<char[]> more;
     const size_t size = word.size() + 2;
-    auto byte = [&](size_t i) { return i == 0 ? '<' : i + 1 == size ? '>' : word[i - 1]; };
-    auto inside = [&](size_t i) { return (byte(i) & 0xC0) == 0x80; };
+    char* const bytes = size <= sizeof space ? space : (more.reset(new char[size]), more.get());
+    bytes[0] = '<';
+    std::memcpy(bytes + 1, word.data(), word.size());
+    bytes[size - 1] = '>';
+    auto inside = [bytes](size_t i) { return (bytes[i] & 0xC0) == 0x80; };
+    const auto min = static_cast<size_t>(minn_), max = static_cast<size_t>(maxn_);
     for (size_t i = 0; i < size; ++i) {
         if (inside(i)) continue;
         uint32_t hash = kHashStart;
-        for (size_t j = i, n = 1; j < size && n <= static_cast<size_t>(maxn_); ++n) {
-            do hash = hash_byte(hash, byte(j++));
+        for (size_t j = i, n = 1; j < size && n <= max; ++n) {
+            do hash = hash_byte(hash, bytes[j++]);
             while (j < size && inside(j));
-            if (n < static_cast<size_t>(minn_) || (n == 1 && (i == 0 || j == size))) continue;
+            if (n < min || (n == 1 && (i == 0 || j == size))) continue;
             uint32_t row;
-            if (buckets_.find(hash % num_buckets_, row)) sum.add(row);
+            if (buckets_.find(hash, row)) sum.add(row);
         }
     }
 }
@@ -169,8 +175,9 @@ bool Model::hidden(std::string_view text, std::vector<float>& mean, Memo& memo) 
                 continue;
             }
             hashes[n] = memo_hash(words[n]);
-            memo.prefetch(hashes[n++]);
+            memo.prefetch_slot(hashes[n++]);
         }
+        for (size_t i = 0; i < n; ++i) memo.prefetch_entry(hashes[i]);
         for (size_t i = 0; i < n && open; ++i) {
             const bool keep = words[i].size() <= kLongestKey;
             const Memo::Entry* known = keep ? memo.find(words[i], hashes[i]) : nullptr;
@@ -220,6 +227,7 @@ void Dictionary::build(std::vector<std::string_view> words) {
 }
 
 void Buckets::keep(uint32_t num_buckets, const std::vector<std::pair<uint32_t, uint32_t>>& rows) {
+    count(num_buckets);
     kept_.assign(num_buckets / 64 + 1, 0);
     size_t size = 16;
     while (size < 2 * rows.size()) size *= 2;

@@ -40,9 +40,16 @@ class Dictionary {
 // n-gram bucket -> row. In a pruned model most buckets have none: a bit each says so before the table is asked.
 class Buckets {
   public:
-    void keep_all(uint32_t first_row) { first_row_ = first_row, all_ = true; }
+    void keep_all(uint32_t num_buckets, uint32_t first_row) {
+        count(num_buckets);
+        first_row_ = first_row;
+        all_ = true;
+    }
     void keep(uint32_t num_buckets, const std::vector<std::pair<uint32_t, uint32_t>>& rows);
-    bool find(uint32_t bucket, uint32_t& row) const {
+    // The row of an n-gram with this hash; false where it has none.
+    bool find(uint32_t hash, uint32_t& row) const {
+        // hash % num_buckets_ by two products (Lemire, Kaser, Kurz 2019, arXiv:1902.01961): exact for 32 bits.
+        const auto bucket = static_cast<uint32_t>(static_cast<unsigned __int128>(inverse_ * hash) * num_buckets_ >> 64);
         if (all_) return row = first_row_ + bucket, true;
         if (!(kept_[bucket >> 6] >> (bucket & 63) & 1)) return false;
         size_t i = bucket * 0x9E3779B9u & mask_;
@@ -54,7 +61,13 @@ class Buckets {
     struct Slot {
         uint32_t bucket, row;
     };
-    uint32_t first_row_ = 0;
+    void count(uint32_t num_buckets) {
+        num_buckets_ = num_buckets;
+        inverse_ = num_buckets ? UINT64_MAX / num_buckets + 1 : 0;
+    }
+
+    uint64_t inverse_ = 0;
+    uint32_t num_buckets_ = 0, first_row_ = 0;
     bool all_ = false;
     std::vector<uint64_t> kept_;
     std::vector<Slot> slots_;
@@ -118,7 +131,6 @@ class Model {
     Loss loss_;
     size_t dim_;
     int32_t minn_, maxn_;
-    uint32_t num_buckets_;
     uint32_t num_words_;
     Dictionary dictionary_;  // words first, then labels
     Buckets buckets_;

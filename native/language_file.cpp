@@ -131,7 +131,6 @@ Model::Model(const char* data, size_t size, size_t memo_bytes) : memo_(memo_byte
     require(maxn_ == 0 || num_buckets > 0, "n-grams without buckets");
     loss_ = static_cast<Loss>(loss);
     dim_ = static_cast<size_t>(dim);
-    num_buckets_ = static_cast<uint32_t>(num_buckets);
 
     const int32_t num_entries = in.read<int32_t>(), num_words = in.read<int32_t>(), num_labels = in.read<int32_t>();
     in.take(sizeof(int64_t));  // ntokens
@@ -154,8 +153,8 @@ Model::Model(const char* data, size_t size, size_t memo_bytes) : memo_(memo_byte
 
     uint64_t num_rows = num_words_;
     if (num_kept < 0) {
-        buckets_.keep_all(num_words_);
-        if (maxn_ > 0) num_rows += num_buckets_;
+        buckets_.keep_all(static_cast<uint32_t>(num_buckets), num_words_);
+        if (maxn_ > 0) num_rows += static_cast<uint32_t>(num_buckets);
     } else {
         std::vector<std::pair<uint32_t, uint32_t>> kept;
         for (int64_t i = 0; i < num_kept; ++i) {
@@ -164,7 +163,7 @@ Model::Model(const char* data, size_t size, size_t memo_bytes) : memo_(memo_byte
             num_rows = std::max(num_rows, uint64_t{num_words_} + static_cast<uint32_t>(row) + 1);
             kept.emplace_back(static_cast<uint32_t>(bucket), num_words_ + static_cast<uint32_t>(row));
         }
-        buckets_.keep(num_buckets_, kept);
+        buckets_.keep(static_cast<uint32_t>(num_buckets), kept);
     }
 
     const bool quantised = in.read_bool();
