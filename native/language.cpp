@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 
@@ -125,6 +126,13 @@ void Model::find_ngrams(std::string_view word, Sum& sum) const {
     bytes[size - 1] = '>';
     auto inside = [bytes](size_t i) { return (bytes[i] & 0xC0) == 0x80; };
     const auto min = static_cast<size_t>(minn_), max = static_cast<size_t>(maxn_);
+    uint32_t found[64];
+    size_t num_found = 0;
+    auto drain = [&] {
+        const size_t num_rows = buckets_.to_rows(found, num_found);
+        for (size_t i = 0; i < num_rows; ++i) sum.add(found[i]);
+        num_found = 0;
+    };
     for (size_t i = 0; i < size; ++i) {
         if (inside(i)) continue;
         uint32_t hash = kHashStart;
@@ -132,10 +140,12 @@ void Model::find_ngrams(std::string_view word, Sum& sum) const {
             do hash = hash_byte(hash, bytes[j++]);
             while (j < size && inside(j));
             if (n < min || (n == 1 && (i == 0 || j == size))) continue;
-            uint32_t row;
-            if (buckets_.find(hash, row)) sum.add(row);
+            found[num_found] = buckets_.bucket(hash);
+            buckets_.prefetch(found[num_found]);
+            if (++num_found == std::size(found)) drain();
         }
     }
+    drain();
 }
 
 // Adds a word's rows; false when the text ends with it.
@@ -236,10 +246,30 @@ void Buckets::keep(uint32_t num_buckets, const std::vector<std::pair<uint32_t, u
     for (const auto& [bucket, row] : rows) {
         if (kept_[bucket >> 6] >> (bucket & 63) & 1) throw std::invalid_argument("a bucket twice");
         kept_[bucket >> 6] |= uint64_t{1} << (bucket & 63);
-        size_t i = bucket * 0x9E3779B9u & mask_;
+        size_t i = place(bucket);
         while (slots_[i].bucket != UINT32_MAX) i = (i + 1) & mask_;
         slots_[i] = {bucket, row};
     }
+}
+
+size_t Buckets::to_rows(uint32_t* buckets, size_t n) const {
+    if (all_) {
+        for (size_t i = 0; i < n; ++i) buckets[i] += first_row_;
+        return n;
+    }
+    size_t num_kept = 0;
+    for (size_t i = 0; i < n; ++i) {
+        const uint32_t bucket = buckets[i];
+        buckets[num_kept] = bucket;
+        num_kept += kept_[bucket >> 6] >> (bucket & 63) & 1;
+    }
+    for (size_t i = 0; i < num_kept; ++i) __builtin_prefetch(&slots_[place(buckets[i])]);
+    for (size_t i = 0; i < num_kept; ++i) {
+        size_t slot = place(buckets[i]);
+        while (slots_[slot].bucket != buckets[i]) slot = (slot + 1) & mask_;
+        buckets[i] = slots_[slot].row;
+    }
+    return num_kept;
 }
 
 }  // namespace smol::language

@@ -46,21 +46,21 @@ class Buckets {
         all_ = true;
     }
     void keep(uint32_t num_buckets, const std::vector<std::pair<uint32_t, uint32_t>>& rows);
-    // The row of an n-gram with this hash; false where it has none.
-    bool find(uint32_t hash, uint32_t& row) const {
-        // hash % num_buckets_ by two products (Lemire, Kaser, Kurz 2019, arXiv:1902.01961): exact for 32 bits.
-        const auto bucket = static_cast<uint32_t>(static_cast<unsigned __int128>(inverse_ * hash) * num_buckets_ >> 64);
-        if (all_) return row = first_row_ + bucket, true;
-        if (!(kept_[bucket >> 6] >> (bucket & 63) & 1)) return false;
-        size_t i = bucket * 0x9E3779B9u & mask_;
-        while (slots_[i].bucket != bucket) i = (i + 1) & mask_;
-        return row = slots_[i].row, true;
+    // hash % num_buckets_ by two products (Lemire, Kaser, Kurz 2019, arXiv:1902.01961): exact for 32 bits.
+    uint32_t bucket(uint32_t hash) const {
+        return static_cast<uint32_t>(static_cast<unsigned __int128>(inverse_ * hash) * num_buckets_ >> 64);
     }
+    void prefetch(uint32_t bucket) const {
+        if (!all_) __builtin_prefetch(&kept_[bucket >> 6]);
+    }
+    // Replaces the n buckets by the rows of those that have one, in their order; returns how many.
+    size_t to_rows(uint32_t* buckets, size_t n) const;
 
   private:
     struct Slot {
         uint32_t bucket, row;
     };
+    size_t place(uint32_t bucket) const { return bucket * 0x9E3779B9u >> 7 & mask_; }
     void count(uint32_t num_buckets) {
         num_buckets_ = num_buckets;
         inverse_ = num_buckets ? UINT64_MAX / num_buckets + 1 : 0;
