@@ -20,7 +20,7 @@ from fasttext.FastText import _FastText
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters import language_probe, native
+from filters import fast_language, language_probe, native
 from filters.fast_language import FastLanguage
 from filters.language import LanguageFilter
 from filters.language_model import bundled_model
@@ -238,7 +238,17 @@ def test_threads_that_share_a_model_get_the_same_scores() -> None:
             assert found == alone
 
 
-def fields(name: str) -> Iterator[tuple[bytes, str]]:
+def test_a_mapped_model_gives_the_scores_of_one_that_was_read(
+    trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = FastLanguage(trained["softmax"])
+    monkeypatch.setattr(fast_language, "_READ_BYTES", 0)
+    mapped = FastLanguage(trained["softmax"])
+    for text in UDHR.values():
+        assert read.best(text) == mapped.best(text) is not None
+
+
+def refused_files() -> Iterator[tuple[bytes, str]]:
     good, _ = small_model(16, 3, 2, 4)
     yield good[:-1], "cut off"
     yield good[:200], "cut off"
@@ -259,7 +269,7 @@ def fields(name: str) -> Iterator[tuple[bytes, str]]:
     yield good.replace(b"__label__x1\0", b"__label__x0\0"), "a word twice"
 
 
-@pytest.mark.parametrize(("content", "message"), fields(""))
+@pytest.mark.parametrize(("content", "message"), refused_files())
 def test_a_file_that_is_not_such_a_model_is_refused(content: bytes, message: str) -> None:
     module = native.load()
     assert module is not None
