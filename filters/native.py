@@ -75,12 +75,21 @@ def _vietnamese() -> str:
     return "".join(map(inspect.getsource, parts))
 
 
-# The sources the core was proven against: datatrove 0.10.1, spaCy 3.8.18, pyvi 0.1.1.
+def _language() -> str:
+    from datatrove.pipeline.filters.language_filter import LanguageFilter
+    from datatrove.utils.lid import FastTextLID
+    from fasttext.FastText import _FastText
+
+    return "".join(map(inspect.getsource, [FastTextLID.predict, LanguageFilter.filter, _FastText.predict]))
+
+
+# The sources the core was proven against: datatrove 0.10.1, spaCy 3.8.18, pyvi 0.1.1, fasttext-numpy2-wheel 0.9.2.
 _PROVEN: dict[str, tuple[Callable[[], str], frozenset[str]]] = {
     "datatrove's Gopher filters": (_datatrove_rules, frozenset({"049be681803bd9f0"})),
     "datatrove's spaCy splitter": (_datatrove_words, frozenset({"1a6386acc03dc184"})),
     "spaCy's tokenizer": (_spacy_rules, frozenset({"d1d502c3ef0a6a49"})),
     "spaCy's and pyvi's Vietnamese": (_vietnamese, frozenset({"1d34849f2f54f36e"})),
+    "datatrove's and fastText's prediction": (_language, frozenset({"1b5c0f86bec7b9e5"})),
 }
 
 
@@ -99,9 +108,13 @@ def unproven(part: str) -> str | None:
     return None if found in known else f"{part} is another version than the native core was proven against ({found})"
 
 
-def why_not() -> str | None:
-    """None when the native core judges documents here, else a sentence that says why datatrove's own code does."""
+def why_not(part: str = "datatrove's Gopher filters") -> str | None:
+    """None when the native core judges documents here, else a sentence that says why datatrove's own code does.
+
+    Args:
+        part: what has to be the proven version, as in `unproven`.
+    """
     if load() is None:
         disabled = os.environ.get("SMOLTROVE_NATIVE", "1") == "0"
         return "switched off by SMOLTROVE_NATIVE=0" if disabled else "filters/_native was not built (no C++17 compiler)"
-    return unproven("datatrove's Gopher filters")
+    return unproven(part)

@@ -67,7 +67,7 @@ def _assets(plan: Plan) -> dict[str, str]:
     for spec in {(f.name, json.dumps(f.params, sort_keys=True)) for s in plan.sources for f in s.filters}:
         name, params = spec[0], json.loads(spec[1])
         if name == "language":
-            from filters.language import model_fingerprint
+            from filters.language_model import model_fingerprint
 
             assets[f"model {params.get('model') or 'bundled'}"] = model_fingerprint(params.get("model"))
         elif name == "spam":

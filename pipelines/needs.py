@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from inspect import signature
 
 from filters import FILTERS
-from filters.language import model_labels
+from filters.language_model import model_labels
 from filters.text import splitter_available
 from pipelines.profiles import Profile
 

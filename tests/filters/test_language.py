@@ -16,14 +16,8 @@ from fasttext.FastText import _FastText
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.language import (
-    LanguageFilter,
-    bundled_model,
-    label_of,
-    model_fingerprint,
-    model_labels,
-    normalise_language,
-)
+from filters.language import LanguageFilter, label_of, normalise_language
+from filters.language_model import bundled_model, model_fingerprint, model_labels
 from tests.data import shared_data
 
 SMOLLM3 = {

@@ -1,0 +1,130 @@
+// A bounded memory of words: bytes of a word -> its rows.
+//
+// Partial sums would be shorter, but floats added in another order give other bits, so rows are remembered and added
+// one by one. Keys are compared byte by byte. A full memory is emptied; what is in use comes back at the cost of a miss.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+namespace smol::language {
+
+inline uint64_t load64(const char* p) {
+    uint64_t v;
+    std::memcpy(&v, p, 8);
+    return v;
+}
+inline uint32_t load32(const char* p) {
+    uint32_t v;
+    std::memcpy(&v, p, 4);
+    return v;
+}
+
+// A word in one number for up to eight bytes (n > 0); reads nothing beyond its end.
+inline uint64_t short_key(const char* p, size_t n) {
+    if (n >= 4) return load32(p) | uint64_t{load32(p + n - 4)} << 32;
+    auto byte = [p](size_t i) { return uint64_t{static_cast<unsigned char>(p[i])}; };
+    return byte(0) | byte(n / 2) << 8 | byte(n - 1) << 16;
+}
+
+inline uint64_t memo_hash(std::string_view word) {
+    const char* p = word.data();
+    const size_t n = word.size();
+    uint64_t h = n * 0x9E3779B97F4A7C15u;
+    auto mix = [&h](uint64_t v) {
+        h = (h ^ v) * 0xD6E8FEB86659FD93u;
+        h ^= h >> 32;
+    };
+    if (n > 8) {
+        for (size_t i = 0; i + 8 < n; i += 8) mix(load64(p + i));
+        mix(load64(p + n - 8));
+    } else {
+        mix(short_key(p, n));
+    }
+    return h * 0xD6E8FEB86659FD93u;
+}
+
+inline bool same_bytes(const char* a, const char* b, size_t n) {
+    if (n > 16) return std::memcmp(a, b, n) == 0;
+    if (n > 8) return load64(a) == load64(b) && load64(a + n - 8) == load64(b + n - 8);
+    return short_key(a, n) == short_key(b, n);
+}
+
+class Memo {
+  public:
+    // An entry in units of four bytes: the key's length, the number of rows, the rows, the key.
+    struct Entry {
+        uint32_t key_bytes, num_rows;
+        const uint32_t* rows() const { return reinterpret_cast<const uint32_t*>(this + 1); }
+        const char* key() const { return reinterpret_cast<const char*>(rows() + num_rows); }
+    };
+    static_assert(sizeof(Entry) == 8, "two units");
+    // Units behind every entry that may be read (and mean nothing).
+    static constexpr size_t kSlack = 8;
+
+    explicit Memo(size_t max_bytes) : max_bytes_(max_bytes) { clear(); }
+
+    // A look-up waits for two places in memory, one after the other; these fetch them for several words at once.
+    void prefetch_slot(uint64_t hash) const { __builtin_prefetch(&slots_[hash >> 32 & mask_]); }
+    void prefetch_entry(uint64_t hash) const { __builtin_prefetch(&units_[slots_[hash >> 32 & mask_].unit]); }
+    const Entry* find(std::string_view word, uint64_t hash) const {
+        const uint32_t tag = static_cast<uint32_t>(hash >> 32);
+        for (size_t i = tag & mask_;; i = (i + 1) & mask_) {
+            const Slot slot = slots_[i];
+            if (slot.unit == 0) return nullptr;
+            if (slot.tag != tag) continue;
+            const Entry* entry = reinterpret_cast<const Entry*>(&units_[slot.unit]);
+            if (entry->key_bytes == word.size() && same_bytes(entry->key(), word.data(), word.size())) return entry;
+        }
+    }
+    // Entries found before may be gone afterwards.
+    void insert(std::string_view word, uint64_t hash, const uint32_t* rows, size_t num_rows) {
+        if (bytes() > max_bytes_) clear();
+        if ((count_ + 1) * 2 > slots_.size()) grow();
+        const size_t unit = units_.size() - kSlack;
+        units_.resize(units_.size() + 2 + num_rows + (word.size() + 3) / 4);
+        uint32_t* block = &units_[unit];
+        block[0] = static_cast<uint32_t>(word.size());
+        block[1] = static_cast<uint32_t>(num_rows);
+        if (num_rows) std::memcpy(block + 2, rows, num_rows * sizeof *rows);
+        std::memcpy(block + 2 + num_rows, word.data(), word.size());
+        place({static_cast<uint32_t>(hash >> 32), static_cast<uint32_t>(unit)});
+        ++count_;
+    }
+    void clear() {
+        units_.assign(2 + kSlack, 0);  // unit 0 marks a free slot
+        units_.shrink_to_fit();
+        slots_.assign(1 << 12, Slot{});
+        slots_.shrink_to_fit();
+        mask_ = slots_.size() - 1;
+        count_ = 0;
+    }
+    size_t bytes() const { return units_.size() * sizeof(uint32_t) + slots_.size() * sizeof(Slot); }
+    size_t count() const { return count_; }
+
+  private:
+    struct Slot {  // its place follows from the tag, so growing reads no entries
+        uint32_t tag = 0, unit = 0;
+    };
+    void place(Slot slot) {
+        size_t i = slot.tag & mask_;
+        while (slots_[i].unit != 0) i = (i + 1) & mask_;
+        slots_[i] = slot;
+    }
+    void grow() {
+        std::vector<Slot> old = std::move(slots_);
+        slots_.assign(old.size() * 2, Slot{});
+        mask_ = slots_.size() - 1;
+        for (const Slot slot : old) {
+            if (slot.unit != 0) place(slot);
+        }
+    }
+
+    const size_t max_bytes_;
+    std::vector<uint32_t> units_;
+    std::vector<Slot> slots_;
+    size_t mask_ = 0, count_ = 0;
+};
+
+}  // namespace smol::language
