@@ -14,12 +14,14 @@ constexpr size_t kSlack = 4 * kMaxRow;
 
 }  // namespace
 
-// A growing buffer that keeps room for one byte per byte still to be read, so that ASCII needs no look at the room.
+// A growing buffer that keeps room for one byte per byte still to be read, so that ASCII needs no look at the room. It
+// begins with a space, which makes white space at the beginning one in a row; all of that is stripped in the end.
 class Simplifier::Writer {
   public:
     Writer(std::string& buffer, size_t bytes) : buffer_(buffer) {
         buffer_.resize(bytes + kSlack);
         at = &buffer_[0];
+        *at++ = ' ';
     }
     void make_room(size_t bytes_left) {
         const size_t used = size();
@@ -39,16 +41,9 @@ class Simplifier::Writer {
             byte(0xF0 | c >> 18), byte(0x80 | (c >> 12 & 0x3F)), byte(0x80 | (c >> 6 & 0x3F)), byte(0x80 | (c & 0x3F));
         }
     }
-    // One space for white space in a row. A mark that was taken out (`cut`) had ended the row: stock takes marks out
-    // after it has joined white space. At the beginning it makes no difference, all is stripped there in the end.
-    void put_gap() {
-        if (size() == 0 || (at[-1] == ' ' && cut != size())) return;
-        *at++ = ' ';
-    }
     size_t size() const { return static_cast<size_t>(at - buffer_.data()); }
 
     char* at;
-    size_t cut = SIZE_MAX;  // size when a character was last taken out
 
   private:
     std::string& buffer_;
@@ -67,25 +62,22 @@ Simplifier::Simplifier(std::vector<uint32_t> table, std::vector<std::u32string> 
     for (uint32_t c = 0; c < 0x80; ++c) {
         const uint32_t entry = table_[c], kind = entry & kKind;
         const uint32_t to = kind == kItself ? c : kind == kBecomes ? entry & kValue : 0;
-        if (to < 0x80 && !(collapse_ && to == ' ')) plain_[c] = static_cast<uint8_t>(to);
+        if (to < 0x80) plain_[c] = static_cast<uint8_t>(to);
     }
 }
 
-void Simplifier::write(Writer& out, uint32_t c) const {
+// What becomes of a lower-case character; the text goes on at `next`.
+void Simplifier::write(Writer& out, uint32_t c, const char* next, const char* end) const {
     const uint32_t entry = table_[c];
-    switch (entry & kKind) {
-        case kRow:
-            for (char32_t to : rows_[entry & kValue]) out.put(to);
-            if (rows_[entry & kValue].empty()) out.cut = out.size();
-            break;
-        default: {
-            const uint32_t to = (entry & kKind) == kBecomes ? entry & kValue : c;
-            if (collapse_ && to == ' ')
-                out.put_gap();
-            else
-                out.put(to);
-        }
+    if ((entry & kKind) == kRow) {
+        const std::u32string& row = rows_[entry & kValue];
+        for (char32_t to : row) out.put(to);
+        // Stock takes marks out after it has made white space in a row one space: a mark divides a row.
+        if (row.empty() && out.at[-1] == ' ' && next < end && is_gap(next_char(next))) out.put(' ');
+        return;
     }
+    const uint32_t to = (entry & kKind) == kBecomes ? entry & kValue : c;
+    if (!(collapse_ && to == ' ' && out.at[-1] == ' ')) out.put(to);
 }
 
 // As CPython's str.lower: a cased letter before it and none behind it, ignorable characters looked through.
@@ -143,12 +135,21 @@ std::string_view Simplifier::stripped(std::string_view text) const {
 bool Simplifier::simplify(std::string_view text, std::string& buffer) const {
     const char *const begin = text.data(), *const end = begin + text.size();
     Writer out(buffer, text.size());
+    const unsigned gap = collapse_ ? ' ' : 0x100;
     for (const char* p = begin; p < end;) {
-        if (const uint8_t to = plain_[static_cast<unsigned char>(*p)]) {
-            *out.at++ = static_cast<char>(to);
+        // Most of most texts, without branches: a space behind a space is written over by what comes next.
+        unsigned last = static_cast<unsigned char>(out.at[-1]);
+        char* at = out.at;
+        while (p < end) {
+            const unsigned to = plain_[static_cast<unsigned char>(*p)];
+            if (!to) break;
+            *at = static_cast<char>(to);
+            at += !(to == ' ' && last == gap);
+            last = to;
             ++p;
-            continue;
         }
+        out.at = at;
+        if (p == end) break;
         const char* const start = p;
         const uint32_t c = next_char(p);
         const uint32_t entry = table_[c];
@@ -158,15 +159,15 @@ bool Simplifier::simplify(std::string_view text, std::string& buffer) const {
                 out.put('0');
                 break;
             case kLowers:
-                for (char32_t lower : rows_[entry & kValue]) write(out, lower);
+                for (char32_t lower : rows_[entry & kValue]) write(out, lower, p, end);
                 break;
             case kSigma:
-                write(out, sigma_is_final(begin, start, end) ? kFinalSigma : kSmallSigma);
+                write(out, sigma_is_final(begin, start, end) ? kFinalSigma : kSmallSigma, p, end);
                 break;
             case kForeign:
                 return false;
             default:
-                write(out, c);
+                write(out, c, p, end);
         }
         if (c >= 0x80) out.make_room(static_cast<size_t>(end - p));
     }

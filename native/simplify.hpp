@@ -40,7 +40,8 @@ class Simplifier {
 
   private:
     class Writer;
-    void write(Writer& out, uint32_t c) const;
+    void write(Writer& out, uint32_t c, const char* next, const char* end) const;
+    bool is_gap(uint32_t c) const { return collapse_ && (table_[c] & (kKind | kValue)) == (kBecomes | ' '); }
     bool sigma_is_final(const char* begin, const char* sigma, const char* end) const;
     const char* number_end(const char* p, const char* end) const;
     const char* digits_end(const char* p, const char* end) const;
@@ -49,7 +50,7 @@ class Simplifier {
     std::vector<uint32_t> table_;
     std::vector<std::u32string> rows_;
     bool collapse_;
-    uint8_t plain_[256] = {};  // ASCII characters that become one ASCII character whatever is around them; 0: look
+    uint8_t plain_[256] = {};  // ASCII characters that become one, whatever is around them but a space before; 0: look
 };
 
 }  // namespace smol
