@@ -96,8 +96,11 @@ PyObject* signature_bytes(const smol::MinHasher& hasher, const std::vector<uint6
     PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(best.size() * width));
     if (!bytes) return nullptr;
     char* at = PyBytes_AS_STRING(bytes);
-    for (uint64_t value : best)
-        for (size_t i = 0; i < width; ++i) *at++ = static_cast<char>(value >> (8 * i));
+    for (uint64_t value : best) {
+        const uint64_t little = smol::read_little<uint64_t>(reinterpret_cast<const char*>(&value));
+        std::memcpy(at, &little, width);  // its first bytes are its lowest
+        at += width;
+    }
     return bytes;
 }
 

@@ -41,7 +41,9 @@ class Simplifier {
   private:
     class Writer;
     void write(Writer& out, uint32_t c, const char* next, const char* end) const;
-    bool is_gap(uint32_t c) const { return collapse_ && (table_[c] & (kKind | kValue)) == (kBecomes | ' '); }
+    bool is_gap(uint32_t c) const {
+        return collapse_ && (c == ' ' || (table_[c] & (kKind | kValue)) == (kBecomes | ' '));
+    }
     bool sigma_is_final(const char* begin, const char* sigma, const char* end) const;
     const char* number_end(const char* p, const char* end) const;
     const char* digits_end(const char* p, const char* end) const;
