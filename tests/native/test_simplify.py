@@ -19,8 +19,8 @@ FLAGS = ("lowercase", "norm_whitespace", "remove_punctuation", "norm_unicode_dia
 CONFIGS = [dict(zip(FLAGS, values, strict=True)) for values in product([True, False], repeat=len(FLAGS))]
 
 _PIECES = [
-    *r"1 2.5 ٣ ، ٫ ⎖ ⎗ , . ١٢٫٣ 1,2,3 9. .7 Σ ΣΑΣ ΑΣ ΟΔΟΣ. Σ' 'Σ A.Σ ' İ I ı ß ẞ ﬁ ŉ ǰ ΐ 한 각 ệ Å 👍 ! － ９ 𝟗".split(),
-    *"𑁦 ² ½ ž ǅ ᾳ ϓ 🇻 a b Z học_sinh IS_ALPHA Ⅷ ﷺ i\u0307 ê\u0323 👩\u200d🚒 \u1100\u1161".split(),
+    *"1 2.5 ٣ ، ٫ ⎖ ⎗ , . ١٢٫٣ 1,2,3 9. .7 Σ ΣΑΣ ΑΣ ΟΔΟΣ. Σ' 'Σ A.Σ ' İ I ı ß ẞ ﬁ ŉ ǰ ΐ 한 각 ệ Å 👍 ! － ９".split(),  # noqa: SIM905
+    *"𑁦 ² ½ ž ǅ ᾳ ϓ 🇻 a b Z học_sinh IS_ALPHA Ⅷ ﷺ i\u0307 ê\u0323 👩\u200d🚒 \u1100\u1161 𝟗".split(),  # noqa: SIM905
     *"\u0301\u0323\u0345\u0307\u302e\u302f\ua9c0\u212b\u1fef\u2126\ufeff\u200d\ufb1d\U0001d15e\u0f73",
     *" \n\t\0\x1c\x85\u2028\xa0\u2000\u3000\u1680",
     "  ",
