@@ -1,6 +1,7 @@
 """Document filters: one document in, a verdict out. Plain datatrove steps, usable in any datatrove pipeline.
 
 `FILTERS` maps the name that a profile uses to the class; the class's keyword arguments are the profile's parameters.
+`MinhashDedupSignature` is no filter but datatrove's first MinHash stage, made fast.
 Nothing is imported until it is asked for (datatrove's own filters take about a second), which gives up seeing a broken
 filter module at `import filters`: it shows when the filter is first used.
 """
@@ -27,6 +28,7 @@ _MODULES = {
     "SpamFilter": "spam",
     "LengthFilter": "length",
     "IntervalSampler": "sampling",
+    "MinhashDedupSignature": "minhash",
 }
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "IntervalSampler",
     "LanguageFilter",
     "LengthFilter",
+    "MinhashDedupSignature",
     "SpamFilter",
 ]
 

@@ -7,6 +7,7 @@ Japanese, Korean, Thai, Hindi): their words come from datatrove, only the rules 
 """
 
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any
@@ -121,15 +122,28 @@ class FastSplitter:
             return None, "lone surrogate"
 
     def _split_here(self, text: str) -> tuple[Any | None, str]:
+        answer = self.answered(self.core.split, text)
+        if isinstance(answer, list):
+            return None, "more pieces than the memory holds"
+        return answer, "" if answer is not None else "a very long chunk"
+
+    def answered(self, ask: Callable[..., Any], *arguments: Any) -> Any:
+        """What the core answers when it knows the pieces of a text.
+
+        Args:
+            ask: a function of the core that gives a list of pieces as long as there are some that it does not know.
+
+        Returns:
+            Its answer; a list of pieces where the memory is too small for the text.
+        """
+        answer = ask(*arguments)
         for _ in range(_MAX_ROUNDS):
-            answer = self.core.split(text)
-            if answer is None:
-                return None, "a very long chunk"
             if not isinstance(answer, list):
-                return answer, ""
+                break
             with self._lock:
                 self._learn(answer)
-        return None, "more pieces than the memory holds"
+            answer = ask(*arguments)
+        return answer
 
     def _learn(self, chunks: list[str]) -> None:
         if self.mode == "vietnamese":

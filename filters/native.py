@@ -62,6 +62,24 @@ def _datatrove_words() -> str:
     return "".join(map(inspect.getsource, [words.strip_strings, words.SpaCyTokenizer, words.WhitespaceTokenizer]))
 
 
+def _datatrove_minhash() -> str:
+    from datatrove.pipeline.dedup import minhash
+    from datatrove.utils import hashing, text
+    from datatrove.utils.hashes import sha1, xxhash
+
+    parts: list[Any] = [
+        minhash.MinhashDedupSignature,
+        text.TextNormConfig,
+        text.simplify_text,
+        text.ngrams,
+        hashing.create_hash_func,
+        sha1.sha1_hash32,
+        sha1.sha1_hash64,
+        xxhash,
+    ]
+    return "".join(map(inspect.getsource, parts)) + text.NUMBERS_PATTERN.pattern + text.WHITESPACE_PATTERN.pattern
+
+
 def _spacy_rules() -> str:
     return _file("spacy", "tokenizer.pyx")
 
@@ -86,6 +104,7 @@ def _language() -> str:
 # The sources the core was proven against: datatrove 0.10.1, spaCy 3.8.18, pyvi 0.1.1, fasttext-numpy2-wheel 0.9.2.
 _PROVEN: dict[str, tuple[Callable[[], str], frozenset[str]]] = {
     "datatrove's Gopher filters": (_datatrove_rules, frozenset({"049be681803bd9f0"})),
+    "datatrove's MinHash": (_datatrove_minhash, frozenset({"f006086d233385e6"})),
     "datatrove's spaCy splitter": (_datatrove_words, frozenset({"1a6386acc03dc184"})),
     "spaCy's tokenizer": (_spacy_rules, frozenset({"d1d502c3ef0a6a49"})),
     "spaCy's and pyvi's Vietnamese": (_vietnamese, frozenset({"1d34849f2f54f36e"})),

@@ -4,7 +4,8 @@
 namespace {
 
 int add_all(PyObject* module) {
-    for (auto add : {smol::python::add_words, smol::python::add_gopher, smol::python::add_language})
+    using namespace smol::python;
+    for (auto add : {add_words, add_gopher, add_language, add_minhash})
         if (add(module) < 0) return -1;
     return PyModule_AddIntConstant(module, "VERSION", 1);
 }

@@ -92,5 +92,6 @@ inline int add_type(PyObject* module, const char* name, PyType_Spec* spec) {
 int add_words(PyObject* module);
 int add_gopher(PyObject* module);
 int add_language(PyObject* module);
+int add_minhash(PyObject* module);
 
 }  // namespace smol::python

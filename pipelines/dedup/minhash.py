@@ -1,9 +1,10 @@
 """MinHash: datatrove's signatures bit for bit, its buckets on whole files in numpy, its clusters.
 
 Stock datatrove makes one 112-column matrix of a document (20 MB of text: 6 GB), and reads signatures in slices of five
-records. Here the matrix is made in blocks of `BLOCK` n-grams, and a bucket is read whole; a bucket of more than
-`PART_RECORDS` records is cut by its first hash. Disk: 68 bytes a document and bucket (14 x 8: 952). Gives up: texts of
-fewer words than an n-gram has, which are left to `exact` and counted.
+records. Here signatures are made in blocks of n-grams, by the native core (filters/fast_minhash.py) or, where it cannot
+be used, by datatrove's functions and numpy. A bucket is read whole; one of more than `PART_RECORDS` records is cut by
+its first hash. Disk: 68 bytes a document and bucket (14 x 8: 952). Gives up: texts of fewer words than an n-gram has,
+which are left to `exact` and counted.
 """
 
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ from datatrove.pipeline.dedup.minhash import MinhashDedupSignature, _mersenne_pr
 from datatrove.utils.hashing import HashConfig, create_hash_func
 from datatrove.utils.text import TextNormConfig, ngrams, simplify_text
 
+from filters.fast_minhash import FastMinhash
+from filters.minhash import record_type, sort_records
 from filters.text import UnsplittableText, split_words, splitter_available, word_language
 from pipelines.dedup import store
 from pipelines.dedup.canaries import canary_texts
@@ -63,7 +66,7 @@ def words_of(text: str, language: str | None, config: StockConfig) -> list[str]:
 
 
 class Signer(MinhashDedupSignature):
-    """datatrove's signature step without its files: its parameters and hash function, permutation in blocks."""
+    """datatrove's signature step without its files, by the native core where that can be used (`fast`)."""
 
     def __init__(self, config: StockConfig) -> None:
         # The stock constructor opens an output folder and loads a word splitter; nothing of that is needed here.
@@ -71,6 +74,24 @@ class Signer(MinhashDedupSignature):
         self.num_hashes = config.num_buckets * config.hashes_per_bucket
         self._parameters = None
         self._hash_func = create_hash_func(config.hash_config)
+        try:
+            self.fast: FastMinhash | None = FastMinhash(self)
+        except RuntimeError:
+            self.fast = None
+
+    def sign(self, text: str, language: str | None) -> tuple[int, np.ndarray | None]:
+        """(number of words, all hashes of a document bucket after bucket; None where no n-gram fits).
+
+        Raises UnsplittableText.
+        """
+        if self.fast is None:
+            words = words_of(text, language, self.config)
+            return len(words), self.signature(words) if len(words) >= self.config.n_grams else None
+        try:
+            num_words, found = self.fast.sign(text, splitter_of(language), split_words)
+        except UnicodeEncodeError as error:  # splitters of some languages let unpaired surrogates pass; no hash does
+            raise UnsplittableText(str(error)) from error
+        return num_words, None if found is None else np.frombuffer(found, self.fast.dtype)
 
     def signature(self, words: Iterable[str]) -> np.ndarray:
         """All hashes of a document, bucket after bucket. `words` must fill an n-gram."""
@@ -79,6 +100,8 @@ class Signer(MinhashDedupSignature):
 
     def permute(self, shingles: np.ndarray) -> np.ndarray:
         """The smallest value of each permutation over all n-grams' hashes (uint64)."""
+        if self.fast is not None:
+            return self.fast.permute(np.ascontiguousarray(shingles))
         a, b = self.parameters
         best = np.full(self.num_hashes, np.iinfo(np.uint64).max, np.uint64)
         for start in range(0, len(shingles), BLOCK):
@@ -89,11 +112,6 @@ class Signer(MinhashDedupSignature):
                 values &= np.uint64(self.config.hash_config.max)
             np.minimum(best, values.min(axis=0), out=best)
         return best.astype(self.config.hash_config.np_dtype)
-
-
-def record_type(config: MinhashConfig) -> np.dtype:
-    """One record of a signature file: the hashes of one bucket, and the row of the document. datatrove's own layout."""
-    return np.dtype([("hashes", f"<u{config.precision // 8}", (config.hashes_per_bucket,)), ("row", "<u4")])
 
 
 def scan(work: Work, index: int) -> None:
@@ -108,18 +126,21 @@ def scan(work: Work, index: int) -> None:
         if not active[row]:
             continue
         try:
-            words = words_of(document["text"], document["metadata"].get("language") or file.language, signer.config)
+            language = document["metadata"].get("language") or file.language
+            num_words, signature = signer.sign(document["text"], language)
         except UnsplittableText:
             unsplittable += 1
             continue
-        if len(words) < config.min_words:
+        if signature is None or num_words < config.min_words:
             short += 1
             continue
         rows.append(row)
-        signatures.append(signer.signature(words))
+        signatures.append(signature)
     for i, text in enumerate(canary_texts(NAME, index, work.layout.fingerprint, work.plan.config)):
+        _, signature = signer.sign(text, None)
+        assert signature is not None, "canaries fill an n-gram"
         rows.append(file.lines + i)
-        signatures.append(signer.signature(words_of(text, None, signer.config)))
+        signatures.append(signature)
     matrix = np.stack(signatures).reshape(len(rows), config.num_buckets, config.hashes_per_bucket)
     row_numbers = np.array(rows, np.uint32)
     store.commit(
@@ -136,10 +157,9 @@ def bucket_name(bucket: int) -> str:
 
 def sorted_records(hashes: np.ndarray, rows: np.ndarray, config: MinhashConfig) -> np.ndarray:
     """Records of one bucket in datatrove's order: by hashes, then by row."""
-    order = np.lexsort((rows, *hashes.T[::-1]))
-    records = np.empty(len(rows), record_type(config))
-    records["hashes"], records["row"] = hashes[order], rows[order]
-    return records
+    records = np.empty(len(rows), record_type(stock_config(config)))
+    records["hashes"], records["row"] = hashes, rows
+    return sort_records(records)
 
 
 def _splits(work: Work) -> int:

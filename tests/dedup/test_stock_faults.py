@@ -138,7 +138,7 @@ def test_a_method_that_finds_everything_alike_is_noticed(
 ) -> None:
     monkeypatch.setattr(exact, "key", lambda text, config: 7)
     monkeypatch.setattr(simhash, "fingerprint", lambda text: 7)
-    monkeypatch.setattr(minhash.Signer, "signature", lambda self, words: np.zeros(112, np.uint64))
+    monkeypatch.setattr(minhash.Signer, "sign", lambda self, *_: (9, np.zeros(112, np.uint64)))
     run = make_run(tmp_path / "run", small_sources(), tasks=2)
     with pytest.raises(canaries.CanaryError, match="taken for a canary"):
         run_dedup(run, config=DedupConfig(methods=[name]), output_folder=tmp_path / "out", workers=0)
@@ -150,7 +150,7 @@ def test_a_method_that_finds_nothing_is_noticed(tmp_path: Path, monkeypatch: pyt
     numbers = iter(np.random.default_rng(0).integers(0, 1 << 62, 10**4).tolist())
     monkeypatch.setattr(simhash, "fingerprint", lambda text: next(numbers))
     monkeypatch.setattr(exact, "key", lambda text, config: next(numbers))
-    monkeypatch.setattr(minhash.Signer, "signature", lambda self, words: np.full(112, next(numbers), np.uint64))
+    monkeypatch.setattr(minhash.Signer, "sign", lambda self, *_: (9, np.full(112, next(numbers), np.uint64)))
     run = make_run(tmp_path / "run", small_sources(), tasks=2)
     with pytest.raises(canaries.CanaryError, match="0 of 4 canaries"):
         run_dedup(run, config=DedupConfig(methods=[name]), output_folder=tmp_path / "out", workers=0)
