@@ -4,7 +4,7 @@
 namespace {
 
 int add_all(PyObject* module) {
-    for (auto add : {smol::python::add_words, smol::python::add_gopher})
+    for (auto add : {smol::python::add_words, smol::python::add_gopher, smol::python::add_spam})
         if (add(module) < 0) return -1;
     return PyModule_AddIntConstant(module, "VERSION", 1);
 }

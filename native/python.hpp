@@ -91,5 +91,6 @@ inline int add_type(PyObject* module, const char* name, PyType_Spec* spec) {
 // One per file of bindings.
 int add_words(PyObject* module);
 int add_gopher(PyObject* module);
+int add_spam(PyObject* module);
 
 }  // namespace smol::python
