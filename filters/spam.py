@@ -1,7 +1,8 @@
 """Advertising and fraud phrases: drops a document that says too many of them for its length.
 
-One Aho-Corasick automaton finds every phrase of `configs/spam_keywords.yaml` in one pass over the text. A phrase counts
-only between word boundaries, after Unicode NFC, case folding, with typographic apostrophes made plain and any run of
+The native core finds every phrase of `configs/spam_keywords.yaml` in one pass over the text (`filters.fast_spam`); the
+definition is here, an Aho-Corasick automaton, which does the work where there is no core. A phrase counts only between
+word boundaries, after Unicode NFC, case folding, with typographic apostrophes made plain and any run of
 white space equal to one space, so composed and decomposed Vietnamese, capitals and line breaks make no difference.
 
 What it gives up: it knows phrases, not meaning. Spam that says none of them passes, an article that quotes many of them
@@ -11,7 +12,7 @@ almost no clean text; `benchmarks/spam_table.py` measures both sides.
 
 import hashlib
 import json
-import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from datatrove.data import Document
 from datatrove.pipeline.filters.base_filter import BaseFilter
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
+from filters import native
+from filters.fast_spam import finder, fold, in_word
+
 DEFAULT_PHRASES = Path(__file__).resolve().parent.parent / "configs" / "spam_keywords.yaml"
 MODES = ("any", "density")
 
@@ -28,13 +32,13 @@ MODES = ("any", "density")
 def normalize_phrase(text: str) -> str:
     """The form in which phrases and documents are compared: NFC, case-folded, ’ as ', white-space runs as one space,
     none at the ends."""
-    return " ".join(unicodedata.normalize("NFC", text).casefold().replace("’", "'").split())
+    return " ".join(fold(text).split())
 
 
 def _normalize_document(text: str) -> str:
     """`normalize_phrase` for long texts: the same words and gaps (a space may remain at either end), at a third of the
     cost."""
-    folded = unicodedata.normalize("NFC", text).casefold().replace("\n", " ").replace("’", "'")
+    folded = fold(text).replace("\n", " ")
     # Every white-space character but the plain space is unprintable, so this C-speed test is enough to know that none
     # is left; splitting and joining makes a string per word and would cost more than the search itself.
     if "  " in folded or not folded.isprintable():
@@ -174,6 +178,11 @@ class SpamFilter(BaseFilter):
 
     def find(self, text: str) -> list[str]:
         """The occurrences that count, in order, in normalised form: what a verdict rests on."""
+        fast = finder(self.phrase_set)
+        return self.find_here(text) if fast is None else fast.find(text)
+
+    def find_here(self, text: str) -> list[str]:
+        """`find` by this file alone: the definition that the native core is compared with."""
         text = _normalize_document(text)
         return [text[start:end] for start, end in self._find(text)]
 
@@ -186,7 +195,7 @@ class SpamFilter(BaseFilter):
         # not overlap.
         for last, length in self._automaton.iter(text):
             start, end = last + 1 - length, last + 1
-            if start < free_from or (start and _in_word(text[start - 1])) or (end < len(text) and _in_word(text[end])):
+            if start < free_from or (start and in_word(text[start - 1])) or (end < len(text) and in_word(text[end])):
                 continue
             spans.append((start, end))
             if first_only:
@@ -195,16 +204,26 @@ class SpamFilter(BaseFilter):
         return spans
 
     def filter(self, doc: Document) -> bool | tuple[bool, str]:
+        """True, or (False, reason). Never raises, whatever the text."""
+        fast = finder(self.phrase_set)
+        if fast is None:
+            return self.filter_here(doc)
+        found, searched = fast.search(doc.text)
+        if not found:
+            return True
+        if self.mode == "any":
+            return False, "phrase"
+        return self._verdict(len(found), lambda: fast.num_words(searched))
+
+    def filter_here(self, doc: Document) -> bool | tuple[bool, str]:
+        """`filter` by this file alone."""
+        native.counts["stock", "spam", "no native core"] += 1
         text = _normalize_document(doc.text)
         if self.mode == "any":
             return (False, "phrase") if self._find(text, first_only=True) else True
-        hits = len(self._find(text))
-        if hits >= self.min_hits and hits * 1000 > self.max_density * len(text.split()):
+        return self._verdict(len(self._find(text)), lambda: len(text.split()))
+
+    def _verdict(self, hits: int, num_words: Callable[[], int]) -> bool | tuple[bool, str]:
+        if hits >= self.min_hits and hits * 1000 > self.max_density * num_words():
             return False, "density"
         return True
-
-
-def _in_word(char: str) -> bool:
-    """Letters, digits and combining marks continue a word. Marks matter: without them a tone left decomposed would end
-    the word."""
-    return char.isalnum() or unicodedata.category(char)[0] == "M"

@@ -93,5 +93,6 @@ int add_words(PyObject* module);
 int add_gopher(PyObject* module);
 int add_language(PyObject* module);
 int add_minhash(PyObject* module);
+int add_spam(PyObject* module);
 
 }  // namespace smol::python
