@@ -27,8 +27,8 @@ from filters.language_model import bundled_model
 from filters.language_probe import small_model
 from tests.data import shared_data
 from tests.filters.test_language import UDHR, hostile_text
+from tests.native.corpus import every_text
 from tests.native.oracle import needs_core
-from tests.native.test_documents import every_text
 
 pytestmark = needs_core
 

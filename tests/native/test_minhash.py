@@ -29,8 +29,8 @@ from filters.fast_minhash import FastMinhash
 from filters.minhash import record_type, sort_records
 from filters.text import splitter_available, word_language
 from tests.data import ROOT, shared_data
+from tests.native.corpus import LANGUAGES, OTHER, every_text
 from tests.native.oracle import needs_core
-from tests.native.test_documents import _FOLDERS, _OTHER, every_text
 
 P = (1 << 61) - 1
 CONFIGS = {
@@ -98,29 +98,29 @@ def mini_hub_lines(number: int) -> list[str]:
     return list(islice(lines(), number))
 
 
-@pytest.mark.parametrize("language", sorted(_FOLDERS))
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
 def test_files_are_stock_in_each_language(tmp_path: Path, language: str) -> None:
     if missing := splitter_available(language):
         pytest.skip(missing)
-    compare(tmp_path, [*EDGES, *sample(_FOLDERS[language], 25)], MinhashConfig(), word_language(language))
+    compare(tmp_path, [*EDGES, *sample(LANGUAGES[language], 25)], MinhashConfig(), word_language(language))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", ["defaults", "marks kept"])
-@pytest.mark.parametrize("language", sorted(_FOLDERS))
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
 def test_files_are_stock_for_thousands_of_documents(tmp_path: Path, language: str, name: str) -> None:
     if missing := splitter_available(language):
         pytest.skip(missing)
-    texts = sample(_FOLDERS[language], 2500 if language in ("en", "vi") else 300)
+    texts = sample(LANGUAGES[language], 2500 if language in ("en", "vi") else 300)
     compare(tmp_path, texts, CONFIGS[name], word_language(language))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", sorted(_OTHER))
+@pytest.mark.parametrize("name", sorted(OTHER))
 def test_files_are_stock_for_what_is_not_prose(tmp_path: Path, name: str) -> None:
-    compare(tmp_path, sample(_OTHER[name], 500), MinhashConfig(), "eng")
+    compare(tmp_path, sample(OTHER[name], 500), MinhashConfig(), "eng")
 
 
 @needs_core

@@ -13,8 +13,8 @@ from filters import native
 from filters.fast_spam import BLOCK, FastSpam, composing, finder
 from filters.spam import SpamFilter, load_phrases, normalize_phrase
 from tests.data import shared_data
+from tests.native.corpus import every_text
 from tests.native.oracle import needs_core
-from tests.native.test_documents import every_text
 
 pytestmark = needs_core
 
