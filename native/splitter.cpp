@@ -9,21 +9,8 @@
 namespace smol {
 namespace {
 
-// Longer rows of chunks that only spaCy can split send their document to stock.
-constexpr size_t kMaxRow = 20'000;
-
-// The chunks from `start` on that have nothing but single spaces between them.
-std::string_view row_of_chunks(const CharTable& chars, std::string_view text, size_t start) {
-    size_t end = start;
-    while (end < text.size()) {
-        if (space_at(chars, text.data() + end)) {
-            const bool one = text[end] == ' ' && end + 1 < text.size() && !space_at(chars, text.data() + end + 1);
-            if (!one) break;
-        }
-        ++end;
-    }
-    return text.substr(start, end - start);
-}
+// Longer stretches of chunks that only spaCy can split send their document to stock.
+constexpr size_t kMaxStretch = 20'000;
 
 }  // namespace
 
@@ -136,6 +123,25 @@ bool Splitter::joined_by_a_rule(std::string_view text, size_t border, uint32_t p
     return pattern_across(*rules, left, right);
 }
 
+// Finds the stretch of chunks around chunk i that spaCy's second pass sees as one: on both sides it ends where no pattern
+// has the two tokens at the border as neighbours, or where more than a space lies between. No match reaches over such a
+// border, and matches compete only where they overlap. False: too long, or a chunk that cannot be split here.
+bool Splitter::find_stretch(std::string_view text, size_t i, size_t& from, size_t& to) {
+    auto bound = [this](const Ends& left, const Ends& right) {
+        return left.last && right.first && rules->pairs.count(uint32_t{left.last} << 16 | right.first);
+    };
+    for (from = i; from > 0 && chunks_[from].only_a_space && bound(ends_[from - 1], ends_[from]); --from) {
+    }
+    for (to = i + 1; to < chunks_.size() && chunks_[to].only_a_space; ++to) {
+        const Entry* entry = memo_.find(chunks_[to].of(text), chunks_[to].hash);
+        if (!entry) entry = take_chunk(chunks_[to].of(text), chunks_[to].hash);
+        if (!entry || chunks_[to].offset - chunks_[from].offset > kMaxStretch) return false;
+        ends_[to] = {entry->first, entry->last, 0};
+        if (!bound(ends_[to - 1], ends_[to])) break;
+    }
+    return true;
+}
+
 Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>& unknown) {
     std::unordered_set<std::string_view> asked;
     auto add_words = [&doc](const Entry& entry, size_t offset) {
@@ -143,37 +149,34 @@ Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>&
             doc.words.push_back({static_cast<uint32_t>(offset) + piece.offset, piece.bytes, piece.chars, piece.flags,
                                  piece.hash});
     };
+    ends_.resize(chunks_.size());
     uint16_t last = 0;
     bool last_special = false;
-    size_t row_start = 0, row_words = 0;  // the current row of chunks: its first byte, the words before it
-    size_t done_until = 0;                // bytes up to here are split
     for (size_t i = 0; i < chunks_.size() && unknown.size() < kMaxUnknown; ++i) {
         const Chunk& chunk = chunks_[i];
-        if (chunk.offset < done_until) continue;
-        if (!chunk.only_a_space) {
-            row_start = chunk.offset;
-            row_words = doc.words.size();
-        }
         const Entry* entry = recall(doc.text, i);
         if (!entry) {
             entry = take_chunk(chunk.of(doc.text), chunk.hash);
             if (!entry) return unknown.empty() ? Outcome::kStock : Outcome::kUnknown;
         }
+        ends_[i] = {entry->first, entry->last, static_cast<uint32_t>(doc.words.size())};
         if (chunk.only_a_space && last && entry->first &&
             joined_by_a_rule(doc.text, chunk.offset, uint32_t{last} << 16 | entry->first,
                              last_special || entry->special)) {
-            // The row is one piece to ask spaCy for: no special case reaches over other white space.
-            const std::string_view row = row_of_chunks(*chars_, doc.text, row_start);
-            if (row.size() > kMaxRow) return unknown.empty() ? Outcome::kStock : Outcome::kUnknown;
-            const Entry* whole = memo_.find(row, hash_bytes(row.data(), row.size()));
-            if (!whole) {
-                if (asked.insert(row).second) unknown.emplace_back(row);
-                continue;
+            size_t from, to;
+            if (!find_stretch(doc.text, i, from, to)) return unknown.empty() ? Outcome::kStock : Outcome::kUnknown;
+            const size_t start = chunks_[from].offset;
+            const std::string_view stretch =
+                doc.text.substr(start, chunks_[to - 1].offset + chunks_[to - 1].bytes - start);
+            const Entry* whole = memo_.find(stretch, hash_bytes(stretch.data(), stretch.size()));
+            if (whole) {
+                doc.words.resize(ends_[from].words_before);
+                add_words(*whole, start);
+            } else if (asked.insert(stretch).second) {
+                unknown.emplace_back(stretch);
             }
-            doc.words.resize(row_words);
-            add_words(*whole, row_start);
-            done_until = row_start + row.size();
             last = 0;
+            i = to - 1;
             continue;
         }
         last = entry->last;

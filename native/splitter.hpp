@@ -31,7 +31,7 @@ class Splitter {
     // Thread safe. Fills doc.words; doc.text must be set.
     Outcome split(Document& doc, std::vector<std::string>& unknown);
 
-    // What spaCy said of a row of chunks (one space between each two): where its tokens start and how long they are, in
+    // What spaCy said of some chunks (one space between each two): where its tokens start and how long they are, in
     // characters.
     void learn_tokens(const std::string& chunk, const std::vector<std::pair<uint32_t, uint32_t>>& tokens);
     // The syllables that make up a chunk, with their lengths in characters.
@@ -55,7 +55,13 @@ class Splitter {
         uint64_t hash;
         std::string_view of(std::string_view text) const { return text.substr(offset, bytes); }
     };
+    // The tokens at both ends of a chunk (Split::first, Split::last), and the words of the text before it.
+    struct Ends {
+        uint16_t first, last;
+        uint32_t words_before;
+    };
     void find_chunks(std::string_view text);
+    bool find_stretch(std::string_view text, size_t i, size_t& from, size_t& to);
     // The memory's entry of a chunk, or null. Called for one chunk after the other.
     const Entry* recall(std::string_view text, size_t i) const {
         if (i + kAhead < chunks_.size()) memo_.expect_entry(chunks_[i + kAhead].hash);
@@ -77,6 +83,7 @@ class Splitter {
     std::mutex mutex_;  // over everything below
     Memo memo_;
     std::vector<Chunk> chunks_;  // of the text at hand
+    std::vector<Ends> ends_;
     bool learned_ = false;
     // Vietnamese: each different syllable once, and its number. What a text uses is not moved while it grows.
     std::deque<Syllable> syllables_;
