@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view kEndOfSentence = "</s>";
 constexpr std::string_view kLabel = "__label__";
 // Longer words are not remembered: links and noise, hardly ever seen again.
-constexpr size_t kLongestKey = 64;
+constexpr size_t kLongestKey = Memo::kLongestKey;
 // Words whose places in the memory are fetched before the first of them is looked up.
 constexpr size_t kAhead = 32;
 // Rows are added up when so many have been found: a text of any size needs little memory.
@@ -204,7 +204,7 @@ bool Model::hidden(std::string_view text, std::vector<float>& mean, Memo& memo) 
 bool Model::hidden(std::string_view text, std::vector<float>& mean) {
     const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
     if (lock) return hidden(text, mean, memo_);
-    Memo spare(1 << 20);  // another thread is at work: no waiting for it
+    Memo spare(1 << 18);  // another thread is at work: no waiting for it
     return hidden(text, mean, spare);
 }
 
