@@ -15,7 +15,7 @@ from typing import Any
 from filters import native
 from filters.language_probe import differs
 
-# Half a million words. A quarter of it costs 12 us a document more where the same documents come again, nothing else.
+# Bytes, for 0.8 million words. With 8 MB an English document cost 39 us for 33 us, and 35 us for 20 us when it came again.
 MEMO_BYTES = 48_000_000
 # Larger files are mapped and not read, so that processes share them (GlotLID is 1.6 GB). A file that is cut short while
 # it is mapped ends the process: a new model is to be renamed into place.
