@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view kEndOfSentence = "</s>";
 constexpr std::string_view kLabel = "__label__";
 // Longer words are not remembered: links and noise, hardly ever seen again.
-constexpr size_t kLongestKey = 64;
+constexpr size_t kLongestKey = Memo::kLongestKey;
 // Words whose places in the memory are fetched before the first of them is looked up.
 constexpr size_t kAhead = 32;
 // Rows are added up when so many have been found: a text of any size needs little memory.
@@ -42,25 +42,26 @@ inline const char* word_end(const char* p, const char* end) {
     return p;
 }
 
-template <size_t kDim>
-void add_rows(float* sum, size_t, const LooseFloat* rows, const uint32_t* ids, size_t n) {
-    float acc[kDim];
-    for (size_t j = 0; j < kDim; ++j) acc[j] = sum[j];
+// Adds rows to a part of the sum, kWidth elements from `from` on, which stay in registers.
+template <size_t kWidth>
+void add_part(float* sum, size_t from, size_t dim, const LooseFloat* rows, const uint32_t* ids, size_t n) {
+    float acc[kWidth];
+    for (size_t j = 0; j < kWidth; ++j) acc[j] = sum[from + j];
     for (size_t i = 0; i < n; ++i) {
-        __builtin_prefetch(rows + size_t{ids[i + Memo::kSlack]} * kDim);
-        const LooseFloat* row = rows + size_t{ids[i]} * kDim;
-        for (size_t j = 0; j < kDim; ++j) acc[j] += row[j];
+        const LooseFloat* next = rows + size_t{ids[i + Memo::kSlack]} * dim + from;
+        for (size_t j = 0; j < kWidth; j += 16) __builtin_prefetch(next + j);
+        const LooseFloat* row = rows + size_t{ids[i]} * dim + from;
+        for (size_t j = 0; j < kWidth; ++j) acc[j] += row[j];
     }
-    for (size_t j = 0; j < kDim; ++j) sum[j] = acc[j];
+    for (size_t j = 0; j < kWidth; ++j) sum[from + j] = acc[j];
 }
 
-void add_rows_of(float* sum, size_t dim, const LooseFloat* rows, const uint32_t* ids, size_t n) {
-    for (size_t i = 0; i < n; ++i) {
-        const LooseFloat* next = rows + size_t{ids[i + 2]} * dim;
-        const LooseFloat* row = rows + size_t{ids[i]} * dim;
-        for (size_t j = 0; j < dim; j += 16) __builtin_prefetch(next + j);
-        for (size_t j = 0; j < dim; ++j) sum[j] += row[j];
-    }
+void add_rows(float* sum, size_t dim, const LooseFloat* rows, const uint32_t* ids, size_t n) {
+    if (dim == 16) return add_part<16>(sum, 0, 16, rows, ids, n);
+    size_t from = 0;
+    for (; from + 32 <= dim; from += 32) add_part<32>(sum, from, dim, rows, ids, n);
+    for (; from + 4 <= dim; from += 4) add_part<4>(sum, from, dim, rows, ids, n);
+    for (; from < dim; ++from) add_part<1>(sum, from, dim, rows, ids, n);
 }
 
 }  // namespace
@@ -101,7 +102,7 @@ class Model::Sum {
     }
     void flush() {
         std::fill_n(&ids_[size_], Memo::kSlack, 0);  // rows that are fetched, not added
-        (dim_ == 16 ? add_rows<16> : add_rows_of)(sum_.data(), dim_, rows_, ids_.get(), size_);
+        add_rows(sum_.data(), dim_, rows_, ids_.get(), size_);
         count_ += size_;
         size_ = 0;
     }
@@ -204,7 +205,7 @@ bool Model::hidden(std::string_view text, std::vector<float>& mean, Memo& memo) 
 bool Model::hidden(std::string_view text, std::vector<float>& mean) {
     const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
     if (lock) return hidden(text, mean, memo_);
-    Memo spare(1 << 20);  // another thread is at work: no waiting for it
+    Memo spare(1 << 18);  // another thread is at work: no waiting for it
     return hidden(text, mean, spare);
 }
 

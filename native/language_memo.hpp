@@ -53,13 +53,15 @@ inline bool same_bytes(const char* a, const char* b, size_t n) {
 
 class Memo {
   public:
-    // An entry in units of four bytes: the key's length, the number of rows, the rows, the key.
+    // An entry in units of four bytes: the key's length and the number of rows, the rows, the key.
     struct Entry {
-        uint32_t key_bytes, num_rows;
+        uint32_t key_bytes : 8;
+        uint32_t num_rows : 24;
         const uint32_t* rows() const { return reinterpret_cast<const uint32_t*>(this + 1); }
         const char* key() const { return reinterpret_cast<const char*>(rows() + num_rows); }
     };
-    static_assert(sizeof(Entry) == 8, "two units");
+    static_assert(sizeof(Entry) == 4, "one unit");
+    static constexpr size_t kLongestKey = 64;
     // Units behind every entry that may be read (and mean nothing).
     static constexpr size_t kSlack = 8;
 
@@ -78,22 +80,22 @@ class Memo {
             if (entry->key_bytes == word.size() && same_bytes(entry->key(), word.data(), word.size())) return entry;
         }
     }
-    // Entries found before may be gone afterwards.
+    // Words up to kLongestKey only. Entries found before may be gone afterwards.
     void insert(std::string_view word, uint64_t hash, const uint32_t* rows, size_t num_rows) {
         if (bytes() > max_bytes_) clear();
         if ((count_ + 1) * 2 > slots_.size()) grow();
         const size_t unit = units_.size() - kSlack;
-        units_.resize(units_.size() + 2 + num_rows + (word.size() + 3) / 4);
+        units_.resize(units_.size() + 1 + num_rows + (word.size() + 3) / 4);
         uint32_t* block = &units_[unit];
-        block[0] = static_cast<uint32_t>(word.size());
-        block[1] = static_cast<uint32_t>(num_rows);
-        if (num_rows) std::memcpy(block + 2, rows, num_rows * sizeof *rows);
-        std::memcpy(block + 2 + num_rows, word.data(), word.size());
+        const Entry entry{static_cast<uint32_t>(word.size()), static_cast<uint32_t>(num_rows) & 0xFFFFFF};
+        std::memcpy(block, &entry, sizeof entry);
+        if (num_rows) std::memcpy(block + 1, rows, num_rows * sizeof *rows);
+        std::memcpy(block + 1 + num_rows, word.data(), word.size());
         place({static_cast<uint32_t>(hash >> 32), static_cast<uint32_t>(unit)});
         ++count_;
     }
     void clear() {
-        units_.assign(2 + kSlack, 0);  // unit 0 marks a free slot
+        units_.assign(1 + kSlack, 0);  // unit 0 marks a free slot
         units_.shrink_to_fit();
         slots_.assign(1 << 12, Slot{});
         slots_.shrink_to_fit();

@@ -110,11 +110,15 @@ bool Output::best_leaf(const float* hidden, uint32_t& label, float& score) const
 std::vector<float> Output::layer(const float* hidden) const {
     std::vector<float> out(num_labels_, 0.0f);
     float* o = out.data();
-    for (size_t j = 0; j < dim_; ++j) {
-        const float* column = &weights_[j * num_labels_];
-        const float h = hidden[j];
-        for (size_t i = 0; i < num_labels_; ++i) o[i] += column[i] * h;
+    const float* w = weights_.data();
+    const size_t n = num_labels_;
+    size_t j = 0;
+    for (; j + 4 <= dim_; j += 4, w += 4 * n) {
+        const float *h = hidden + j, *a = w, *b = a + n, *c = b + n, *d = c + n;
+        for (size_t i = 0; i < n; ++i) o[i] = (((o[i] + a[i] * h[0]) + b[i] * h[1]) + c[i] * h[2]) + d[i] * h[3];
     }
+    for (; j < dim_; ++j, w += n)
+        for (size_t i = 0; i < n; ++i) o[i] += w[i] * hidden[j];
     for (size_t i = 0; i < num_labels_; ++i) o[i] *= scale_[i];
     if (loss_ != Loss::kSoftmax) {
         for (float& x : out) x = x < -8 ? 0.0f : x > 8 ? 1.0f : sigmoid_[static_cast<size_t>((x + 8) * 512 / 8 / 2)];
