@@ -79,6 +79,7 @@ format: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/readers.py ../shared/data
 	$(BIN)/python benchmarks/fast_gopher.py en vi --documents 20000 --stock-every 50
+	$(BIN)/python benchmarks/fast_minhash.py en vi --documents 5000
 	$(BIN)/python benchmarks/html_extraction.py
 	$(BIN)/python benchmarks/spam_table.py
 	$(BIN)/python benchmarks/vietnamese_profile.py
