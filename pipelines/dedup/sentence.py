@@ -1,10 +1,10 @@
 """Sentence deduplication: spans of three sentences that stand in several places stay in one of them.
 
-What datatrove's three stages do with its own normalisation and hashes, in a fixed order of the documents: kept already,
-source priority, the longest, the smallest id. Stock takes the order of the rows, and counts a span as kept in a document
-that is then removed for its length, so the text is nowhere; here such a document holds nothing
-(sentence_rounds.py). A part is a range of hashes and holds about `PART_RECORDS` windows of the whole corpus: 150 bytes a
-window at the peak, 300 MB at most. Disk: 20 bytes a window. Gives up: windows that differ in a word.
+What datatrove's three stages do, with its normalisation and hashes, in a fixed order of the documents: kept already,
+source priority, the longest, the smallest id. Stock takes the order of the rows, and counts a span as kept in a
+document that is then removed for its length, so that the text is nowhere; here such a document holds nothing
+(sentence_rounds.py). A part is a range of hashes and holds about `PART_RECORDS` windows of the whole corpus, whatever
+its size. Gives up: windows that differ in a word.
 """
 
 import numpy as np

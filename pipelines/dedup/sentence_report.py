@@ -96,12 +96,8 @@ def _batches(work: Work, table: Table, index: int) -> Iterator[dict[str, Any]]:
     lines = np.repeat(np.arange(len(unit)), high - low)
     places = np.repeat(low - np.append(0, np.cumsum(high - low)[:-1]), high - low) + np.arange(len(lines))
     columns = {name: store.load(folder, name) for name in ("removed", "start", "end", "sentences", "to")}
-    turn_folder = work.folder(GONE) / folder.name
-    text, begins, ends = (
-        store.load(turn_folder, "text"),
-        store.load(folder, "text_start"),
-        store.load(folder, "text_end"),
-    )
+    text = store.load(work.folder(GONE) / folder.name, "text")
+    begins, ends = store.load(folder, "text_start"), store.load(folder, "text_end")
     for at in range(0, len(lines), _ROWS):
         chosen = places[at : at + _ROWS]
         numbers = lines[at : at + _ROWS].astype(np.uint64) + work.offsets[index]

@@ -1,19 +1,19 @@
 """Which windows are cut, when a document of which too little is left holds nothing for others.
 
-In the order of `match`, a window is cut where an earlier document that stays has it. Whether a document stays depends on
-what is cut from it, hence on earlier documents only, so that repeating the two steps below reaches the one answer:
-round 0 takes every document to stay, and each round settles at least the next document of every chain. It ends when
-no document has changed sides (3 to 6 rounds on real text). The answer is a function of the documents alone.
+In the order of `match`, a window is cut where an earlier document that stays has it. Whether a document stays depends
+on what is cut from it, hence on earlier documents only, so that repeating the two steps below reaches the one answer:
+round 0 takes every document to stay, and each round settles at least the next document of every chain. It ends when no
+document has changed sides. The answer is a function of the documents alone.
 
     cut     a part: pairs of a window that goes and the same window of the first document that stays
     left    a file: what is left of documents whose windows have changed; who has too little
     gone    a file, after the last round: every sentence that goes, with its text and its counterpart
     piece   a file: counterparts that go themselves followed to the one that stays; neighbours put together
 
-A sentence that goes always has a counterpart that stays: the counterpart is in an earlier document (or further up in
-the same one) that stays, and if it is cut there, the same holds for it. Documents that only repeat themselves are cut but
-never removed, since nobody else has their text. Memory: 28 bytes a window that goes of one file and of one part, 8 bytes a
-removed document. Disk: 28 bytes a window that goes and round. Gives up: a bound on the number of rounds.
+A sentence that goes always has a counterpart that stays: it is in an earlier document (or further up in the same one)
+that stays, and if it is cut there, the same holds for it. Documents that only repeat themselves are cut but never
+removed, since nobody else has their text. Memory: the windows that go of one file or one part, and 8 bytes a removed
+document. Disk: 24 bytes a window that goes and round. Gives up: a bound on the number of rounds.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -201,8 +201,8 @@ def _others(sentences: Sentences, left: Left, pairs: dict[str, np.ndarray], low:
     """Whether a document is cut for any other than itself."""
     number, sent = pairs["number"][low], pairs["sent"][low:high].astype(np.int64)
     to_number, to_sent = pairs["to_number"][low:high], pairs["to_sent"][low:high].astype(np.int64)
-    to, at = counterparts(left, sent, to_number, to_sent, work.plan.config.sentence.n_sentences)
-    return bool((to != number).any())
+    span = work.plan.config.sentence.n_sentences
+    return bool((counterparts(left, sent, to_number, to_sent, span)[0] != number).any())
 
 
 def gone_file(work: Work, job: int) -> None:
@@ -285,6 +285,7 @@ def decide(work: Work, turn: int) -> None:
     kept = np.unique(match)
     order = np.argsort(removed)
     totals = [store.totals(folder) for folder in folders]
+    by_marks = sum(store.totals(work.folder(f"{NAME}.scan", i))["by_punctuation"] for i in work.own_files())
     documents, sentences = (sum(entry[name] for entry in totals) for name in ("documents", "sentences"))
     store.commit(
         work.folder(f"{NAME}.decided"),
@@ -298,6 +299,6 @@ def decide(work: Work, turn: int) -> None:
             "removed": len(removed),
             "turn": turn,
             "said": f"{len(removed):,} documents removed, {sentences:,} sentences cut from {documents:,} others, "
-            f"{turn + 1} rounds",
+            f"{turn + 1} rounds" + (f"; {by_marks:,} documents split at punctuation alone" if by_marks else ""),
         },
     )

@@ -8,6 +8,7 @@ work file. Memory: 16 bytes for each sentence of a document that has pieces or i
 
 import gzip
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,8 @@ class _Check:
             record = self.records[file.source, file.rank]
             if counts != [record.cut_documents, record.cut_sentences, record.cut_chars]:
                 yield (
-                    f"{file.source} task {file.rank}: {counts[1]:,} sentences ({counts[2]:,} characters) of {counts[0]:,} "
-                    f"documents are in {CUTS_FILE}, the ledger has {record.cut_sentences:,} ({record.cut_chars:,}) of "
+                    f"{file.source} task {file.rank}: {CUTS_FILE} has {counts[1]:,} sentences ({counts[2]:,} characters) "
+                    f"of {counts[0]:,} documents, the ledger {record.cut_sentences:,} ({record.cut_chars:,}) of "
                     f"{record.cut_documents:,}"
                 )
         if group is not None:
@@ -109,7 +110,7 @@ class _Check:
     ) -> Iterator[str]:  # fmt: skip
         text: str = document["text"]
         spans = [(piece["start"], piece["end"]) for piece in pieces]
-        if any(a[1] > b[0] for a, b in zip(spans, spans[1:], strict=False)):
+        if any(a[1] > b[0] for a, b in pairwise(spans)):
             yield "its pieces overlap"
         if any(text[p["start"] : p["end"]] != p["text"] for p in pieces):
             yield f"a piece in {CUTS_FILE} is not the text that was read there"
@@ -171,13 +172,14 @@ class _Check:
         if len(lost):
             names = sorted({self.needed_by[i] for i in lost.tolist()})
             yield (
-                f"{CUTS_FILE}: {len(lost):,} sentences were cut and do not stand in the document that they were cut for "
-                f"(of {', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+                f"{CUTS_FILE}: {len(lost):,} sentences were cut and do not stand in the document that they were cut "
+                f"for (of {', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
             )
 
 
 def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[tuple[tuple[str, str], list[dict[str, Any]]]]:
-    key, group = None, []
+    key: tuple[str, str] | None = None
+    group: list[dict[str, Any]] = []
     for row in rows:
         if (row["source"], row["id"]) != key:
             if key is not None:

@@ -185,8 +185,8 @@ def show_dedup_verification(run_folder: Path, *, as_json: bool) -> int:
         )
         if "sentence" in work.methods:
             print(
-                f"{sum(r.cut_sentences for r in records):,} sentences ({sum(r.cut_chars for r in records):,} characters) "
-                f"cut from {sum(r.cut_documents for r in records):,} of them; every text is what was read without them, "
-                "and each of them stands in the document that it was cut for"
+                f"{sum(r.cut_sentences for r in records):,} sentences ({sum(r.cut_chars for r in records):,} "
+                f"characters) cut from {sum(r.cut_documents for r in records):,} of them; each text is what was read "
+                "without them, and each stands in the document that it was cut for"
             )
     return print_verdict(run_folder, problems, as_json=as_json)

@@ -1,4 +1,4 @@
-"""The last stage: each file without its duplicates and pieces that were cut, into a folder of its own, with a ledger record.
+"""The last stage: each file without its duplicates and what was cut, into a folder of its own, with a ledger record.
 
 Same bytes for the same decisions. The order makes a kill at any moment harmless: the file first, then its record.
 """
