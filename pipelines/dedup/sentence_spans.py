@@ -11,7 +11,12 @@ time and spaCy a hundred bytes a character. Gives up: a sentence of more than `B
 import unicodedata
 from functools import lru_cache
 
-from datatrove.utils.word_tokenizers import WhitespaceTokenizer, load_word_tokenizer, simple_span_tokenize
+from datatrove.utils.word_tokenizers import (
+    KiwiTokenizer,
+    WhitespaceTokenizer,
+    load_word_tokenizer,
+    simple_span_tokenize,
+)
 
 from filters import native
 from filters.fast_words import splitter
@@ -128,7 +133,14 @@ def _punctuation() -> WhitespaceTokenizer:
 
 
 def _stock_ends(text: str, code: str) -> list[int]:
-    return [end for _, end in load_word_tokenizer(code).span_tokenize(text)]
+    tokenizer = load_word_tokenizer(code)
+    ends = [end for _, end in tokenizer.span_tokenize(text)]
+    if isinstance(tokenizer, KiwiTokenizer):
+        # datatrove takes long numbers out of Korean first, so its places are those of another text.
+        for number in tokenizer._preprocess_regex.finditer(text):
+            place, length = number.start(), number.end() - number.start()
+            ends = [end + length if end > place else end for end in ends]
+    return ends
 
 
 def _tiled(text: str, ends: list[int]) -> list[int]:

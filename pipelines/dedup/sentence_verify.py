@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import xxhash
 
 from pipelines.dedup.documents import identity, read_documents
 from pipelines.dedup.inputs import InputFile
+from pipelines.dedup.report import FILE
 from pipelines.dedup.sentence_report import CUTS_FILE, SENTENCE, cut_rows, without
 from pipelines.dedup.sentence_spans import sentence_language
 from pipelines.dedup.sentence_text import Sentences, sentences_of, simplified, without_sentences
@@ -34,7 +37,10 @@ def verify_cuts(work: Work, records: list[TaskRecord]) -> Iterator[str]:
     path = work.layout.run_dir / CUTS_FILE
     try:
         kept = {_place(row["kept_run"], row["kept_source"], row["kept_id"]) for row in cut_rows(path)}
-        yield from _Check(work, records, kept).problems(cut_rows(path))
+        table = pq.read_table(work.layout.run_dir / FILE, columns=["removed_source", "removed_id", "method"])
+        table = table.filter(pc.field("method") == SENTENCE)
+        removed = {identity(row["removed_source"], row["removed_id"]) for row in table.to_pylist()}
+        yield from _Check(work, records, kept, removed).problems(cut_rows(path))
     except (OSError, ValueError, KeyError) as error:
         yield f"{CUTS_FILE}: cannot be read ({str(error).splitlines()[0]})"
     except SourceError as error:
@@ -46,8 +52,8 @@ def _place(run: str, source: str, name: str) -> int:
 
 
 class _Check:
-    def __init__(self, work: Work, records: list[TaskRecord], kept: set[int]) -> None:
-        self.work, self.kept, self.config = work, kept, work.plan.config.sentence
+    def __init__(self, work: Work, records: list[TaskRecord], kept: set[int], removed: set[int]) -> None:
+        self.work, self.kept, self.removed, self.config = work, kept, removed, work.plan.config.sentence
         self.records = {(record.source, record.rank): record for record in records}
         # Sentences that were cut, as (where it must stay, what it is), and the sentences that stay there.
         self.needed: list[np.ndarray] = []
@@ -81,9 +87,9 @@ class _Check:
             record = self.records[file.source, file.rank]
             if counts != [record.cut_documents, record.cut_sentences, record.cut_chars]:
                 yield (
-                    f"{file.source} task {file.rank}: {CUTS_FILE} has {counts[1]:,} sentences ({counts[2]:,} characters) "
-                    f"of {counts[0]:,} documents, the ledger {record.cut_sentences:,} ({record.cut_chars:,}) of "
-                    f"{record.cut_documents:,}"
+                    f"{file.source} task {file.rank}: {CUTS_FILE} has {counts[1]:,} sentences ({counts[2]:,} "
+                    f"characters) of {counts[0]:,} documents, the ledger {record.cut_sentences:,} "
+                    f"({record.cut_chars:,}) of {record.cut_documents:,}"
                 )
         if group is not None:
             yield f"{CUTS_FILE}: {group[0][1]} ({group[0][0]}): is not in the run, or not in its order"
@@ -116,6 +122,8 @@ class _Check:
             yield f"a piece in {CUTS_FILE} is not the text that was read there"
         if written is not None and written != without(text, iter(spans)):
             yield "the text that was written is not the text that was read without its pieces"
+        if not pieces and written is None and identity(file.source, document["id"]) in self.removed:
+            yield f"was removed by {SENTENCE}, and nothing is cut from it"
         if any(piece["removed"] == (written is not None) for piece in pieces):
             yield f"is said to be {'removed' if written is not None else 'kept'}, and is not"
         if written is not None and pieces:
