@@ -16,7 +16,7 @@ _BAR = 50
 EXACT_BYTES = 60
 MINHASH_BYTES_PER_HASH = 24
 SIMHASH_BYTES = 110
-SENTENCE_BYTES = 150
+SENTENCE_BYTES = 70
 DUPLICATE_BYTES = 150
 # What a worker holds before it reads a document: Python, numpy and the English word splitter.
 WORKER_BYTES = 250_000_000

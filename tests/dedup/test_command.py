@@ -114,7 +114,7 @@ def test_the_curve_is_the_published_one() -> None:
         ("{exact: {ignore_case: 1}}", "is not true or false"),
         ("{methods: [sentence, exact]}", "`sentence` changes texts, so no method can follow it; name it last"),
         ("{sentence: {n_sentences: 0}}", "n_sentences"),
-        ("{sentence: {min_words: 3}}", "unknown key; did you mean 'min_doc_words'"),
+        ("{sentence: {min_doc_word: 3}}", "unknown key; did you mean 'min_doc_words'"),
     ],
 )
 def test_mistakes_of_the_configuration_are_named_with_their_line(tmp_path: Path, block: str, message: str) -> None:

@@ -1,7 +1,7 @@
 """Beside datatrove's three stages: the same hashes and the same cuts, and each of its silent faults passed or refused.
 
-Stock takes the first of the rows, so its rows are given in our order here. Gives up: what stock does with several files,
-which depends on the rows of each (see the last tests).
+Stock takes the first of the rows, so its rows are given in our order here. Gives up: what stock does with several
+files, which depends on the rows of each.
 """
 
 import dataclasses
@@ -91,13 +91,13 @@ def cut_elsewhere(docs: Sequence[Doc], config: SentenceConfig, code: str) -> set
     "config", [PLAIN, PLAIN.model_copy(update={"n_sentences": 2, "keep_marks": False, "norm_numbers": False})]
 )
 def test_on_real_documents_the_cuts_are_stocks(tmp_path: Path, config: SentenceConfig) -> None:
-    docs = real("near-dups", 700)
+    docs = real("near-dups", 400)
     expected = stock([best_first(docs)], tmp_path / "stock", config)
     found = ours(docs, tmp_path / "ours", config)
     others = cut_elsewhere(docs, config, "eng")
     assert len(others) < 0.02 * len(docs)
     changed = sum(expected.get(item["id"]) != item["text"] for item in docs)
-    assert changed > 100
+    assert changed > 50
     # White space at the ends apart: stock strips the start of every text that it cuts, and drops the last space.
     for name in {item["id"] for item in docs} - others:
         assert (found.get(name) or "").strip() == (expected.get(name) or "").strip(), name
@@ -112,13 +112,12 @@ def test_signatures_are_datatroves(tmp_path: Path) -> None:
 
 
 def test_what_is_too_little_is_stocks_rule(tmp_path: Path) -> None:
-    config = SentenceConfig(min_doc_words=120, min_num_sentences=4)
+    config = SentenceConfig(min_doc_words=70, min_num_sentences=3)
     docs = [doc("a", text_of(range(60)))]
-    docs += [doc(f"{i:02d}", text_of([*range(i, i + 5), *range(70, 70 + i % 12)])) for i in range(40)]
+    docs += [doc(f"{i:02d}", text_of([*range(i, i + 5), *range(70 + 7 * i, 70 + 7 * i + i % 8)])) for i in range(40)]
     expected = stock([best_first(docs)], tmp_path / "stock", config)
-    found = ours(docs, tmp_path / "ours", config)
-    assert set(found) == set(expected) - set()
-    assert 0 < len(docs) - len(found) < len(docs) - 5
+    assert 5 < len(expected) < 35
+    assert ours(docs, tmp_path / "ours", config) == {name: text.strip() for name, text in expected.items()}
 
 
 def nowhere(docs: Sequence[Doc], left: dict[str, str]) -> set[str]:
