@@ -62,7 +62,8 @@ def with_methods(config: DedupConfig, methods: str | None) -> DedupConfig:
     try:
         return DedupConfig.model_validate({**config.model_dump(), "methods": names})
     except ValidationError as error:
-        raise UserError(f"--dedup-method {methods}: {error.errors()[0]['msg']}") from None
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(f"--dedup-method {methods}: {said}") from None
 
 
 def execute_dedup(

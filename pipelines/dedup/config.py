@@ -75,6 +75,7 @@ class SentenceConfig(_Frozen):
     `only_dedup_in_index` the documents of the run are cut for those of other runs (`--against`) only; that is
     datatrove's default, and false here, since the other methods compare both. Spans of `min_words_to_remove_span`
     words and more are cut; where it is not 0, datatrove counts the first sentence of a span only and loses the others.
+    `exclude`: source keys or globs whose documents are neither cut nor compared (code, tables of numbers).
     """
 
     n_sentences: int = Field(default=3, ge=1, le=100)
@@ -83,6 +84,7 @@ class SentenceConfig(_Frozen):
     min_doc_words: int = Field(default=50, ge=0)
     min_num_sentences: int = Field(default=3, ge=0)
     min_words_to_remove_span: int = Field(default=0, ge=0)
+    exclude: list[Text] = Field(default_factory=list)
     lowercase: bool = True
     norm_whitespace: bool = True
     remove_punctuation: bool = True

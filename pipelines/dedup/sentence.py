@@ -7,6 +7,8 @@ document that is then removed for its length, so that the text is nowhere; here 
 its size. Gives up: windows that differ in a word.
 """
 
+from fnmatch import fnmatchcase
+
 import numpy as np
 
 from pipelines.dedup import store
@@ -34,9 +36,13 @@ def scan(work: Work, index: int) -> None:
     file, config = work.plan.files[index], work.plan.config.sentence
     active = work.active_rows(index, before=NAME)
     found: list[np.ndarray] = []
-    short = by_punctuation = 0
+    short = excluded = by_punctuation = 0
+    leave_alone = any(fnmatchcase(file.source, glob) for glob in config.exclude)
     for row, document in enumerate(read_documents(work, file)):
         if not active[row]:
+            continue
+        if leave_alone:
+            excluded += 1
             continue
         code = sentence_language(document["metadata"].get("language") or file.language)
         sentences = sentences_of(document["text"], code, config)
@@ -51,7 +57,12 @@ def scan(work: Work, index: int) -> None:
     store.commit(
         work.folder(f"{NAME}.scan", index),
         {name: records[name] for name in _RECORD.names or ()},
-        {"records": len(records), "skipped_short": short, "by_punctuation": by_punctuation},
+        {
+            "records": len(records),
+            "skipped_short": short,
+            "skipped_excluded": excluded,
+            "by_punctuation": by_punctuation,
+        },
     )
 
 

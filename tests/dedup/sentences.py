@@ -11,10 +11,15 @@ from typing import Any
 import pyarrow.parquet as pq
 from datatrove.utils.text import simplify_text
 
-from pipelines.dedup.config import SentenceConfig
+from pipelines.dedup.config import DedupConfig, SentenceConfig
+from pipelines.dedup.run import DedupResult, run_dedup
 from pipelines.dedup.sentence_text import norm_config
+from pipelines.dedup.verify import open_dedup, verify_dedup
+from tests.dedup.corpus import Doc, doc
 from tests.pipelines.corpus import passages
 
+WEB, BOOKS = "local/web/en", "local/books/en"
+SOURCE = "local/x/y"
 PLAIN = SentenceConfig(min_doc_words=0, min_num_sentences=0)
 
 
@@ -69,3 +74,31 @@ def plain_rule(
         for window in windows:
             held.setdefault(window, name)
     return left
+
+
+def config_of(priority: list[str] | None = None, **options: object) -> DedupConfig:
+    parameters = SentenceConfig.model_validate({"min_doc_words": 0, "min_num_sentences": 0, **options})
+    return DedupConfig(methods=["sentence"], sentence=parameters, priority=priority or [])
+
+
+def dedup(run: Path, out: Path, config: DedupConfig | None = None, **options: object) -> DedupResult:
+    result = run_dedup(run, config=config or config_of(), output_folder=out, workers=0, **options)  # type: ignore[arg-type]
+    assert verify_dedup(open_dedup(out)) == []
+    return result
+
+
+def totals(result: DedupResult) -> tuple[int, int, int]:
+    records = result.records
+    return (
+        sum(record.cut_documents for record in records),
+        sum(record.cut_sentences for record in records),
+        sum(record.cut_chars for record in records),
+    )
+
+
+def two_sources() -> dict[str, list[Doc]]:
+    """Twelve documents with own sentences around a shared block, in two sources, the longest one in web."""
+    block = list(range(100, 105))
+    web = [doc(f"w{i}", text_of([10 * i, 10 * i + 1, *block, 10 * i + 2, *range(200, 200 + i)])) for i in range(6)]
+    books = [doc(f"b{i}", text_of([300 + 10 * i, *block, 301 + 10 * i])) for i in range(6)]
+    return {WEB: web, BOOKS: books}
