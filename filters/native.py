@@ -101,12 +101,17 @@ def _language() -> str:
     return "".join(map(inspect.getsource, [FastTextLID.predict, LanguageFilter.filter, _FastText.predict]))
 
 
+def _sentencizer() -> str:
+    return _file("spacy", "pipeline/sentencizer.pyx")
+
+
 # The sources the core was proven against: datatrove 0.10.1, spaCy 3.8.18, pyvi 0.1.1, fasttext-numpy2-wheel 0.9.2.
 _PROVEN: dict[str, tuple[Callable[[], str], frozenset[str]]] = {
     "datatrove's Gopher filters": (_datatrove_rules, frozenset({"049be681803bd9f0"})),
     "datatrove's MinHash": (_datatrove_minhash, frozenset({"f006086d233385e6"})),
     "datatrove's spaCy splitter": (_datatrove_words, frozenset({"1a6386acc03dc184"})),
     "spaCy's tokenizer": (_spacy_rules, frozenset({"d1d502c3ef0a6a49"})),
+    "spaCy's sentencizer": (_sentencizer, frozenset({"b27b3cd7c7988aff"})),
     "spaCy's and pyvi's Vietnamese": (_vietnamese, frozenset({"1d34849f2f54f36e"})),
     "datatrove's and fastText's prediction": (_language, frozenset({"1b5c0f86bec7b9e5"})),
 }

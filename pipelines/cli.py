@@ -44,7 +44,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunDedup = Annotated[bool, typer.Option("--run-dedup", help="Deduplicate the finished run into <output-folder>_dedup.")]
 DedupMethod = Annotated[
     str | None,
-    typer.Option(help="Methods of deduplication in order: exact, minhash, simhash; overrides the configuration."),
+    typer.Option(help="Methods of deduplication in order: exact, minhash, simhash, sentence; overrides configuration."),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The output folder of a run.", show_default=False)]

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from pipelines.config_problems import explain
-from pipelines.dedup.config import DedupConfig, ExactConfig, MinhashConfig, SimhashConfig
+from pipelines.dedup.config import DedupConfig, ExactConfig, MinhashConfig, SentenceConfig, SimhashConfig
 from pipelines.errors import ConfigError
 from pipelines.fields import FieldPath
 from pipelines.quantities import parse_quantity
@@ -310,6 +310,6 @@ def _known_keys(loc: tuple[Any, ...]) -> list[str]:
         return list(Substitute.model_fields if len(loc) > 3 else SourceConfig.model_fields)
     if loc[0] == "dedup" and len(loc) > 1:
         blocks: dict[Any, type[BaseModel]]
-        blocks = {"exact": ExactConfig, "minhash": MinhashConfig, "simhash": SimhashConfig}
+        blocks = {"exact": ExactConfig, "minhash": MinhashConfig, "simhash": SimhashConfig, "sentence": SentenceConfig}
         return list((blocks.get(loc[1], DedupConfig) if len(loc) > 2 else DedupConfig).model_fields)
     return list(FilteringConfig.model_fields if len(loc) > 1 else StageConfig.model_fields)

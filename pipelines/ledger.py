@@ -28,6 +28,7 @@ from pipelines.writers import DocumentWriter, WrittenFile, reason_name
 class TaskRecord(BaseModel):
     """What one task did. Counts are rows or documents; `tokens` is estimated from `text_bytes` (UTF-8).
 
+    `cut_*` count what a deduplication has cut from documents that it kept (sentences, and characters of text).
     `requests` and `bytes_fetched` are what the attempt that succeeded asked of servers: files of the Hub and blobs.
     """
 
@@ -45,6 +46,9 @@ class TaskRecord(BaseModel):
     tokens: int
     file: WrittenFile | None = None
     dropped_files: list[WrittenFile] = Field(default_factory=list)
+    cut_documents: int = 0
+    cut_sentences: int = 0
+    cut_chars: int = 0
     requests: int = 0
     bytes_fetched: int = 0
     seconds: float = 0.0

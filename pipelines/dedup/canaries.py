@@ -31,7 +31,8 @@ def canary_texts(method: str, index: int, fingerprint: str, config: DedupConfig)
 
     Members for `exact` differ in white space only (in nothing where white space counts). Those for `minhash` are the
     same cycle of words begun at another word: other texts with the very same n-grams, so that they are found with
-    certainty whatever the parameters. Those for `simhash` differ in punctuation, which it does not see.
+    certainty whatever the parameters. Those for `simhash` differ in punctuation, which it does not see. Those for
+    `sentence` have one span of sentences in common, between sentences of their own.
     """
     least = max(config.minhash.min_words, config.minhash.n_grams)
     cycle = _words(f"{fingerprint} {method}", _CYCLE + config.minhash.n_grams)
@@ -41,9 +42,19 @@ def canary_texts(method: str, index: int, fingerprint: str, config: DedupConfig)
         return gap.join(cycle), decoy
     if method == "simhash":
         return ("," * (1 + index % 7)).join(cycle), decoy
+    if method == "sentence":
+        return _canary_sentences(fingerprint, index, config.sentence.n_sentences), ".\n".join(decoy.split()) + ".\n"
     start = index % len(cycle)
     rounds = 3 + least // len(cycle)
     return " ".join((cycle * (rounds + 1))[start : start + rounds * len(cycle)]), decoy
+
+
+def _canary_sentences(fingerprint: str, index: int, span: int) -> str:
+    """As many sentences as a span has, among two of this file's own; they are lines as well."""
+    words = _words(f"{fingerprint} sentence span", 3 * span)
+    same = [" ".join(words[3 * i : 3 * i + 3]) for i in range(span)]
+    first, last = _words(f"{fingerprint} sentence own {index}", 2)
+    return "".join(f"{sentence}.\n" for sentence in (first, *same, last))
 
 
 def take_out(work: Work, method: str, numbers: np.ndarray, labels: np.ndarray) -> np.ndarray:

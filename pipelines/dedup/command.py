@@ -16,6 +16,7 @@ from pipelines.config import load_config
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.report import FILE
 from pipelines.dedup.run import DedupResult, default_output, run_dedup
+from pipelines.dedup.sentence_report import CUTS_FILE
 from pipelines.dedup.verify import is_dedup
 from pipelines.dedup.writer import FAMILY
 from pipelines.errors import ConfigError, UserError, did_you_mean
@@ -61,7 +62,8 @@ def with_methods(config: DedupConfig, methods: str | None) -> DedupConfig:
     try:
         return DedupConfig.model_validate({**config.model_dump(), "methods": names})
     except ValidationError as error:
-        raise UserError(f"--dedup-method {methods}: {error.errors()[0]['msg']}") from None
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(f"--dedup-method {methods}: {said}") from None
 
 
 def execute_dedup(
@@ -113,7 +115,17 @@ def outcome(result: DedupResult, config: DedupConfig) -> dict[str, Any]:
         entry["tokens"] += record.tokens
         for reason, number in record.dropped.items():
             entry[reason.removeprefix(f"{FAMILY}.")] += number
-    return {"output_folder": result.output_folder, "sources": sources, "skipped": result.skipped}
+    found = {"output_folder": result.output_folder, "sources": sources, "skipped": result.skipped}
+    return found | ({"cut": cuts(result)} if "sentence" in config.methods else {})
+
+
+def cuts(result: DedupResult) -> dict[str, int]:
+    """What was cut from documents that stay."""
+    return {
+        "documents": sum(record.cut_documents for record in result.records),
+        "sentences": sum(record.cut_sentences for record in result.records),
+        "characters": sum(record.cut_chars for record in result.records),
+    }
 
 
 def print_result(result: DedupResult, config: DedupConfig) -> None:
@@ -141,6 +153,14 @@ def print_result(result: DedupResult, config: DedupConfig) -> None:
             console.print(f"{method} cannot compare: {', '.join(said)}", markup=False)
     for line in examples(Path(result.output_folder)):
         console.print(line, markup=False, soft_wrap=True)
+    if "sentence" in config.methods:
+        cut = cuts(result)
+        console.print(
+            f"sentence has cut {cut['sentences']:,} sentences ({cut['characters']:,} characters) from "
+            f"{cut['documents']:,} documents that stay; what was cut for what: {RUN_DIR}/{CUTS_FILE}",
+            markup=False,
+            soft_wrap=True,
+        )
     console.print(
         f"{total['written']:,} of {total['read']:,} documents, about {show_count(total['tokens'])} tokens, in "
         f"{result.output_folder}; what was removed for what: {RUN_DIR}/{FILE}",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-MethodName = Literal["exact", "minhash", "simhash"]
+MethodName = Literal["exact", "minhash", "simhash", "sentence"]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -67,6 +67,33 @@ class SimhashConfig(_Frozen):
     max_chars: int = Field(default=2000, ge=4)
 
 
+class SentenceConfig(_Frozen):
+    """Parameters of sentence deduplication.
+
+    All but three defaults are datatrove's SentDedupConfig (datatrove/pipeline/dedup/sentence_dedup.py, 0.10.1), whose
+    spans of three sentences are C4's (Raffel et al. 2020, JMLR 21:140). Marks are kept, as in MinHash. With
+    `only_dedup_in_index` the documents of the run are cut for those of other runs (`--against`) only; that is
+    datatrove's default, and false here, since the other methods compare both. Spans of `min_words_to_remove_span`
+    words and more are cut; where it is not 0, datatrove counts the first sentence of a span only and loses the others.
+    `exclude`: source keys or globs whose documents are neither cut nor compared (code, tables of numbers).
+    """
+
+    n_sentences: int = Field(default=3, ge=1, le=100)
+    split_sentences: bool = True
+    only_dedup_in_index: bool = False
+    min_doc_words: int = Field(default=50, ge=0)
+    min_num_sentences: int = Field(default=3, ge=0)
+    min_words_to_remove_span: int = Field(default=0, ge=0)
+    exclude: list[Text] = Field(default_factory=list)
+    lowercase: bool = True
+    norm_whitespace: bool = True
+    remove_punctuation: bool = True
+    keep_marks: bool = True
+    norm_numbers: bool = True
+    norm_weekdays: bool = False
+    norm_monthnames: bool = False
+
+
 class DedupConfig(_Frozen):
     """The whole block. `priority`: source keys or globs; of duplicates, the source that is named first survives."""
 
@@ -75,9 +102,16 @@ class DedupConfig(_Frozen):
     exact: ExactConfig = Field(default_factory=ExactConfig)
     minhash: MinhashConfig = Field(default_factory=MinhashConfig)
     simhash: SimhashConfig = Field(default_factory=SimhashConfig)
+    sentence: SentenceConfig = Field(default_factory=SentenceConfig)
 
     @model_validator(mode="after")
     def _each_method_once(self) -> "DedupConfig":
         if len(set(self.methods)) < len(self.methods):
             raise ValueError("a method is named twice in `methods`; name each once, in the order in which they run")
+        return self
+
+    @model_validator(mode="after")
+    def _sentence_is_last(self) -> "DedupConfig":
+        if "sentence" in self.methods[:-1]:
+            raise ValueError("`sentence` changes texts, so no method can follow it; name it last in `methods`")
         return self

@@ -39,7 +39,7 @@ def decide(work: Work, name: str) -> None:
     numbers, labels, outside = numbers[ours], labels[ours], outside[ours]
     winners = _winners(work, table, numbers, labels, outside)
     removed = ~outside & (winners != np.arange(len(numbers))) & ~_repeats(table, numbers, labels, outside)
-    sizes = _sizes(work, name, numbers)
+    sizes = sizes_before(work, name, numbers)
     together = np.zeros(len(numbers), np.int64)
     if len(numbers):
         order = np.argsort(labels, kind="stable")
@@ -91,7 +91,7 @@ def _repeats(table: Table, numbers: np.ndarray, labels: np.ndarray, outside: np.
     )
 
 
-def _sizes(work: Work, name: str, numbers: np.ndarray) -> np.ndarray:
+def sizes_before(work: Work, name: str, numbers: np.ndarray) -> np.ndarray:
     """How many documents each one stands for already, by the methods before this one."""
     sizes = np.ones(len(numbers), np.int64)
     for _, kept, size in _decisions(work, before=name):

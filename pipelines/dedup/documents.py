@@ -84,12 +84,12 @@ def index_file(work: Work, index: int) -> None:
     file = work.plan.files[index]
     lengths, units, epochs, identities, ends = array("Q"), array("I"), array("I"), array("Q"), array("Q")
     names = bytearray()
-    before = ""
+    before = before_text = ""
     for row, document in enumerate(read_documents(work, file)):
         name, epoch = base_id(document)
-        same = row > 0 and epoch > 1 and name == before
+        same = row > 0 and epoch > 1 and name == before and document["text"] == before_text
         units.append(units[-1] if same else row)
-        before = name
+        before, before_text = name, document["text"]
         lengths.append(len(document["text"]))
         epochs.append(epoch)
         identities.append(identity(file.source, name))

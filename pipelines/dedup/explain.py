@@ -16,6 +16,7 @@ _BAR = 50
 EXACT_BYTES = 60
 MINHASH_BYTES_PER_HASH = 24
 SIMHASH_BYTES = 110
+SENTENCE_BYTES = 70
 DUPLICATE_BYTES = 150
 # What a worker holds before it reads a document: Python, numpy and the English word splitter.
 WORKER_BYTES = 250_000_000
@@ -58,6 +59,8 @@ def explanation(run: Path, *, config: DedupConfig, against: list[Path], output_f
 
 def disk_bytes(plan: DedupPlan) -> int:
     """Work files at the end of the last method, before they are removed."""
+    from pipelines.dedup import sentence
+
     config = plan.config.minhash
     each = INDEX_BYTES
     if "exact" in plan.config.methods:
@@ -66,12 +69,13 @@ def disk_bytes(plan: DedupPlan) -> int:
         each += 12
     if "minhash" in plan.config.methods:
         each += config.num_buckets * (config.hashes_per_bucket * config.precision // 8 + 4)
-    return each * plan.num_documents
+    text = sum(file.text_bytes for file in plan.files) if "sentence" in plan.config.methods else 0
+    return each * plan.num_documents + sentence.DISK_BYTES * text // sentence.BYTES_PER_WINDOW
 
 
 def worker_bytes(plan: DedupPlan) -> int:
     """Peak of one worker, long documents apart: a part in memory, which has an upper bound."""
-    from pipelines.dedup import exact, minhash
+    from pipelines.dedup import exact, minhash, sentence
 
     most = 0
     if "exact" in plan.config.methods:
@@ -81,6 +85,9 @@ def worker_bytes(plan: DedupPlan) -> int:
         most = max(most, record * min(plan.num_documents, minhash.PART_RECORDS))
     if "simhash" in plan.config.methods:
         most = max(most, SIMHASH_BYTES * plan.num_documents)
+    if "sentence" in plan.config.methods:
+        windows = sum(file.text_bytes for file in plan.files) // sentence.BYTES_PER_WINDOW
+        most = max(most, SENTENCE_BYTES * min(windows, sentence.PART_RECORDS))
     return WORKER_BYTES + most
 
 

@@ -6,8 +6,8 @@
     num_records(work)       records that all parts together must have seen
     similarity(work, pairs) estimated Jaccard similarity of pairs
 
-Everything else (order, clusters, survivors, writing, account, verification) is the same for all of them. Gives up:
-methods that change a text.
+Everything else (order, clusters, survivors, writing, account, verification) is the same for all of them. `sentence`
+changes texts: it is the last one, and decides for itself (`settle`). Gives up: two methods that change texts.
 """
 
 from importlib import import_module

@@ -25,6 +25,7 @@ from pipelines.dedup.inputs import KIND, DedupPlan, freeze, plan_fingerprint_dat
 from pipelines.dedup.methods import method
 from pipelines.dedup.pool import Pool, Stopped, run_job
 from pipelines.dedup.report import FILE, write_duplicates
+from pipelines.dedup.sentence_report import CUTS_FILE, SENTENCE, write_cuts
 from pipelines.dedup.work import PLAN_FILE, Work, open_work
 from pipelines.dedup.writer import is_written, write_empty_records, write_file
 from pipelines.errors import SourceError, UserError
@@ -169,15 +170,20 @@ def _all_stages(work: Work, pool: Pool, note: Say, log: Callable[[str], object])
         module = method(name)
         stage(f"{name}.scan", module.scan, every, "files")
         stage(f"{name}.match", module.match, range(module.num_parts(work)), "parts")
+        if hasattr(module, "settle"):
+            module.settle(work, stage)
         if not store.is_committed(work.folder(f"{name}.decided")):
             run_job(work, _decide_job(name), 0)
         totals = store.totals(work.folder(f"{name}.decided"))
-        note(f"{name}: {totals['removed']:,} documents removed, {totals['clusters']:,} clusters")
+        said = totals.get("said") or f"{totals['removed']:,} documents removed, {totals['clusters']:,} clusters"
+        note(f"{name}: {said}")
     left = [i for i in work.own_files() if not is_written(work, i)]
     note(f"write: {len(left)} files")
     pool.run(write_file, left, lambda number: _noted(log, "write", number))
     write_empty_records(work)
     rows = write_duplicates(work, layout.run_dir / FILE)
+    if SENTENCE in work.methods:
+        write_cuts(work, layout.run_dir / CUTS_FILE)
     records = records_of(work)
     if rows != (dropped := sum(record.num_dropped for record in records)):
         raise SourceError(f"{FILE}: {rows:,} removed documents, the ledger has {dropped:,}")

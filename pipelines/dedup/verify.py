@@ -2,7 +2,8 @@
 
 For each source read = removed by each method + written, against the files of the run that was read, the files written
 and `duplicates.parquet`; every removed id has a partner that is written, or is in a run (or cache) that was given.
-Reads all documents. Gives up: looking at the texts again; that is what running the method anew does.
+Reads all documents. Gives up: looking at the texts again; that is what running the method anew does. (Where texts were
+cut they are looked at: sentence_verify.py.)
 """
 
 from array import array
@@ -19,6 +20,7 @@ from pipelines.dedup.documents import identity, read_documents
 from pipelines.dedup.inputs import KIND, DedupPlan, read_json
 from pipelines.dedup.report import FILE
 from pipelines.dedup.run import records_of
+from pipelines.dedup.sentence_verify import verify_cuts
 from pipelines.dedup.work import PLAN_FILE, Work
 from pipelines.dedup.writer import FAMILY
 from pipelines.errors import SourceError, UserError
@@ -74,6 +76,7 @@ def verify_dedup(work: Work) -> list[str]:
     problems += _strangers(work, records)
     problems += check_ledger_file(work.layout, records)
     problems += _partners(work, records, written)
+    problems += verify_cuts(work, records)
     return problems
 
 
@@ -180,4 +183,10 @@ def show_dedup_verification(run_folder: Path, *, as_json: bool) -> int:
             f"{sum(r.num_dropped for r in records):,} removed ({by_method}) + {sum(r.written for r in records):,} "
             "written; every removed document has a surviving partner"
         )
+        if "sentence" in work.methods:
+            print(
+                f"{sum(r.cut_sentences for r in records):,} sentences ({sum(r.cut_chars for r in records):,} "
+                f"characters) cut from {sum(r.cut_documents for r in records):,} of them; each text is what was read "
+                "without them, and each stands in the document that it was cut for"
+            )
     return print_verdict(run_folder, problems, as_json=as_json)

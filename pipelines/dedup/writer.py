@@ -1,4 +1,4 @@
-"""The last stage: each file without its duplicates, into a folder of its own, with a ledger record.
+"""The last stage: each file without its duplicates and what was cut, into a folder of its own, with a ledger record.
 
 Same bytes for the same decisions. The order makes a kill at any moment harmless: the file first, then its record.
 """
@@ -12,6 +12,7 @@ import orjson
 from pipelines.dedup import store
 from pipelines.dedup.decide import cluster_sizes
 from pipelines.dedup.documents import read_documents
+from pipelines.dedup.sentence_report import CUT_SENTENCES, CutPieces
 from pipelines.dedup.work import Work
 from pipelines.estimates import count_tokens
 from pipelines.ledger import LedgerError, TaskRecord, find_record, move, peak_memory_bytes, write_atomically
@@ -41,10 +42,10 @@ def write_file(work: Work, index: int) -> None:
     started, cpu = time.perf_counter(), time.process_time()
     file = work.plan.files[index]
     by_row = _removed_by(work, index)
-    sizes = _sizes(work, index)
+    sizes, pieces = _sizes(work, index), CutPieces(work, index)
     place = work.layout.output_folder / file.output_dir / f"{file.rank:05d}.jsonl.gz"
     sink = GzipSink(Path(work.layout.work_dir(file.output_dir)) / f"{file.rank:05d}.jsonl.gz")
-    text_bytes = rows = 0
+    text_bytes = rows = cut_documents = cut_sentences = cut_chars = 0
     dropped: dict[str, int] = {}
     try:
         for row, document in enumerate(read_documents(work, file)):
@@ -54,6 +55,12 @@ def write_file(work: Work, index: int) -> None:
                 dropped[reason] = dropped.get(reason, 0) + 1
                 continue
             document["metadata"][CLUSTER_SIZE] = int(sizes[row])
+            if pieces.used:
+                text, num_cut = pieces.apply(row, document["text"])
+                cut_documents += num_cut > 0
+                cut_sentences += num_cut
+                cut_chars += len(document["text"]) - len(text)
+                document["text"], document["metadata"][CUT_SENTENCES] = text, num_cut
             text_bytes += len(document["text"].encode())
             sink.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
     except BaseException:
@@ -67,7 +74,8 @@ def write_file(work: Work, index: int) -> None:
     record = TaskRecord(
         source=file.source, output_dir=file.output_dir, rank=file.rank, rows=rows, sampled_out=0, repeated=0,
         dropped=dict(sorted(dropped.items())), written=sink.lines, text_bytes=text_bytes,
-        tokens=count_tokens(text_bytes, file.language), file=written,
+        tokens=count_tokens(text_bytes, file.language), file=written, cut_documents=cut_documents,
+        cut_sentences=cut_sentences, cut_chars=cut_chars,
     )  # fmt: skip
     if problems := record.problems():
         raise LedgerError(f"{file.path}: the ledger does not add up: {'; '.join(problems)}")

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.config import load_config
 from pipelines.dedup.command import execute_dedup, parameters
-from pipelines.dedup.config import DedupConfig, ExactConfig, MinhashConfig, SimhashConfig
+from pipelines.dedup.config import DedupConfig, ExactConfig, MinhashConfig, SentenceConfig, SimhashConfig
 from pipelines.dedup.explain import chance, threshold
 from pipelines.dedup.methods import METHODS
 from pipelines.dedup.run import run_dedup
@@ -112,6 +112,9 @@ def test_the_curve_is_the_published_one() -> None:
         ("{minhash: {n_grams: 9}}", "min_words 5 is below n_grams 9"),
         ("{methods: [exact, exact]}", "named twice"),
         ("{exact: {ignore_case: 1}}", "is not true or false"),
+        ("{methods: [sentence, exact]}", "`sentence` changes texts, so no method can follow it; name it last"),
+        ("{sentence: {n_sentences: 0}}", "n_sentences"),
+        ("{sentence: {min_doc_word: 3}}", "unknown key; did you mean 'min_doc_words'"),
     ],
 )
 def test_mistakes_of_the_configuration_are_named_with_their_line(tmp_path: Path, block: str, message: str) -> None:
@@ -125,7 +128,7 @@ def test_mistakes_of_the_configuration_are_named_with_their_line(tmp_path: Path,
 
 def test_every_parameter_is_in_the_guide() -> None:
     explained = {name for row in cells(section("Deduplication")) for name in re.findall(r"`(\w+)`", row[0])}
-    models = (DedupConfig, ExactConfig, MinhashConfig, SimhashConfig)
+    models = (DedupConfig, ExactConfig, MinhashConfig, SimhashConfig, SentenceConfig)
     assert {key for model in models for key in model.model_fields} <= explained
     assert set(METHODS) <= explained
 

@@ -208,9 +208,11 @@ def test_work_files_of_another_file_do_not_pass(work: Work, tmp_path: Path) -> N
         removed(work)
 
 
-@pytest.mark.parametrize("name", ["sentence", "suffix"])
+@pytest.mark.parametrize("name", ["sentences", "suffix"])
 def test_methods_that_are_not_there_are_not_pretended(name: str) -> None:
     from pipelines.dedup.command import with_methods
 
-    with pytest.raises(UserError, match=f"--dedup-method {name}: no such method; known: exact, minhash, simhash"):
+    with pytest.raises(
+        UserError, match=f"--dedup-method {name}: no such method; known: exact, minhash, simhash, sentence"
+    ):
         with_methods(DedupConfig(), f"exact,{name}")
