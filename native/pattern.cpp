@@ -134,23 +134,66 @@ int Pattern::width(int index, std::vector<int>& known) const {
     return known[index] = static_cast<int>(std::min<int64_t>(most, kUnbounded));
 }
 
+// The fewest characters from a node to the end of its pattern or body. A lower bound.
+int Pattern::least(int index, std::vector<int>& known) const {
+    if (known[index] >= 0) return known[index];
+    const Node& node = nodes_[index];
+    int64_t fewest = 0;
+    switch (node.op) {
+        case Op::kLiteral:
+        case Op::kSet:
+        case Op::kAny:
+            fewest = 1 + int64_t{least(node.next, known)};
+            break;
+        case Op::kRepeatSet:
+            fewest = int64_t{node.min} + least(node.next, known);
+            break;
+        case Op::kRepeatGroup:
+        case Op::kLook:
+        case Op::kAtBeginning:
+        case Op::kAtEnd:
+            fewest = least(node.next, known);
+            break;
+        case Op::kBranch:
+            fewest = kUnbounded;
+            for (int alternative : node.alternatives) fewest = std::min<int64_t>(fewest, least(alternative, known));
+            break;
+        default:
+            break;
+    }
+    return known[index] = static_cast<int>(std::min<int64_t>(fewest, kUnbounded));
+}
+
 void Pattern::finish(int start) {
     start_ = start;
+    std::vector<int> widest(nodes_.size(), -1), narrowest(nodes_.size(), -1);
+    auto fits = [&](int alternative, int left) {
+        const bool enough = left == kLeft - 1 || left >= least(alternative, narrowest);
+        return enough && left <= width(alternative, widest);
+    };
     for (Node& node : nodes_) {
         if (node.op == Op::kRepeatGroup) node.literal = loops_++;  // its slot in Run::counts_
         if (node.op != Op::kBranch) continue;
-        node.by_first.resize(130);
-        for (int alternative : node.alternatives) {
-            const FirstSet f = first(alternative, 0);
-            for (unsigned c = 0; c < 130; ++c)
-                if (f[c]) node.by_first[c].push_back(alternative);
-        }
+        std::vector<FirstSet> firsts;
+        for (int alternative : node.alternatives) firsts.push_back(first(alternative, 0));
+        for (unsigned c = 0; c < kEnd + 1; ++c)
+            for (int left = 0; left < kLeft; ++left) {
+                node.worth_from.push_back(static_cast<uint32_t>(node.worth.size()));
+                for (size_t i = 0; i < firsts.size(); ++i)
+                    if (firsts[i][c] && fits(node.alternatives[i], left)) node.worth.push_back(node.alternatives[i]);
+            }
+        node.worth_from.push_back(static_cast<uint32_t>(node.worth.size()));
     }
     if (loops_ > kMaxLoops) throw std::length_error("too many repeated groups in a pattern");
     only_at_beginning_ = begins(start);
-    std::vector<int> known(nodes_.size(), -1);
-    reach_ = width(start, known);
-    starts_ = first(start, 0);
+    reach_ = width(start, widest);
+    const bool branches = nodes_[start].op == Op::kBranch;
+    for (int left = 0; left < kLeft; ++left) {
+        if (!branches && fits(start, left)) starts_[left] = first(start, 0);
+        if (!branches) continue;
+        for (int alternative : nodes_[start].alternatives)
+            if (fits(alternative, left)) starts_[left] |= first(alternative, 0);
+    }
     for (const char32_t c : needed(start, -1, 0))
         if (needed_.find(c) == needed_.npos && needed_.size() < 4) needed_ += c;
 }
@@ -159,7 +202,7 @@ std::pair<int, int> Pattern::Run::search(int pos, bool advance) {
     refused_end_ = advance ? pos : -1;
     pos = std::max(pos, n_ - p_.reach_);
     for (; pos <= (p_.only_at_beginning_ ? 0 : n_); ++pos) {
-        if (!p_.starts_[first_class(s_, pos, n_)]) continue;
+        if (!p_.starts_[left_class(pos, n_)][first_class(s_, pos, n_)]) continue;
         const int end = match(pos);
         if (end >= 0) return {pos, end};
     }
@@ -188,8 +231,9 @@ int Pattern::Run::run(int index, int pos) {
                 ++pos;
                 break;
             case Op::kBranch: {
-                for (int alternative : node.by_first[first_class(s_, pos, n_)]) {
-                    const int end = run(alternative, pos);
+                const size_t key = first_class(s_, pos, n_) * size_t{kLeft} + static_cast<size_t>(left_class(pos, n_));
+                for (uint32_t i = node.worth_from[key]; i < node.worth_from[key + 1]; ++i) {
+                    const int end = run(node.worth[i], pos);
                     if (end >= 0) return end;
                 }
                 return -1;

@@ -80,10 +80,16 @@ struct Node {
     int behind = -1;                    // kLook: characters to step back, -1 for a look ahead
     uint32_t min = 0, max = 0;          // repeats
     std::vector<int> alternatives;      // kBranch
-    std::vector<std::vector<int>> by_first;  // kBranch: the alternatives worth trying, by first_class
+    // kBranch: the alternatives worth trying, by first_class and the characters that are left (left_class).
+    std::vector<int> worth;
+    std::vector<uint32_t> worth_from;
 };
 
 constexpr int kUnbounded = 1 << 30;
+
+// How many characters are left, those from the last class on together.
+constexpr int kLeft = 17;
+inline int left_class(int pos, int n) { return std::min(n - pos, kLeft - 1); }
 
 // Repeated groups in one pattern.
 constexpr size_t kMaxLoops = 32;
@@ -158,10 +164,11 @@ class Pattern {
     std::u32string needed(int node, int until, int depth) const;
     bool begins(int node) const;
     int width(int node, std::vector<int>& known) const;
+    int least(int node, std::vector<int>& known) const;
     const CharTable& chars_;
     std::vector<Node> nodes_;
     std::vector<CharSet> sets_;
-    FirstSet starts_;
+    std::array<FirstSet, kLeft> starts_;  // by left_class
     std::u32string needed_;  // literals that are in every match
     int start_ = -1;
     uint32_t loops_ = 0;
