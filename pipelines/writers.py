@@ -10,14 +10,16 @@ import io
 import os
 from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import orjson
-from datatrove.data import Document
+from datatrove.data import Document, DocumentsPipeline
 from datatrove.io import OutputFileManager
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 from pydantic import BaseModel, ConfigDict
 
+from filters.counting import add_one, add_time
 from pipelines.compression import OutputConfig
 
 _BLOCK = 256 * 1024
@@ -141,12 +143,24 @@ class DocumentWriter(JsonlWriter):
             metadata = {**metadata, "filter_reason": reason_name(self.family, metadata["filter_reason"])}
         return {"text": document.text, "id": document.id, "metadata": metadata}
 
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Writes each document and passes it on, as datatrove's writers do."""
+        times = self.stats.time_stats
+        with self:
+            for document in data:
+                started = perf_counter()
+                try:
+                    self.write(document, rank)
+                finally:
+                    add_time(times, perf_counter() - started)
+                yield document
+
     def write(self, document: Document, rank: int = 0, **kwargs: Any) -> None:
         line = orjson.dumps(self.adapter(document), option=orjson.OPT_APPEND_NEWLINE)
         self.output_mg.get_file(self.file_name(rank)).write(line)
         text = document.text
         self.text_bytes += len(text) if text.isascii() else len(text.encode())
-        self.stat_update("total")
+        add_one(self.stats.stats, "total")
 
     def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
         if exc_type is None:
