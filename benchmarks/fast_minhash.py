@@ -37,7 +37,7 @@ from pipelines.dedup.documents import index_file  # noqa: E402
 from pipelines.dedup.inputs import DedupPlan, InputFile, InputRun  # noqa: E402
 from pipelines.dedup.work import Work  # noqa: E402
 from pipelines.run_layout import RunLayout  # noqa: E402
-from pipelines.writers import GzipSink  # noqa: E402
+from pipelines.writers import Sink  # noqa: E402
 
 
 def timed(step: Any, texts: list[str], rank: int) -> float:
@@ -103,7 +103,7 @@ def scan(language: str, texts: list[str]) -> dict[str, float]:
     """CPU microseconds per document of the scan stage of a deduplication, and of reading its file alone."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sink = GzipSink(folder / "run" / "0.jsonl.gz")
+        sink = Sink(folder / "run" / "0.jsonl.gz")
         for i, text in enumerate(texts):
             document = {"text": text, "id": str(i), "metadata": {"language": language}}
             sink.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))

@@ -16,6 +16,7 @@ from datatrove.pipeline.filters.gopher_quality_filter import GopherQualityFilter
 from datatrove.pipeline.filters.gopher_repetition_filter import GopherRepetitionFilter as DatatroveRepetition
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
+from filters.counting import CountedFilter
 from filters.fast_gopher import quality_verdict, repetition_verdict
 from filters.language import normalise_language
 from filters.text import SPLIT_ERRORS, refuse_long_run, split_words, word_language
@@ -84,7 +85,7 @@ def _known_code(language: str) -> str | None:
         return None
 
 
-class GopherRepetitionFilter(DatatroveRepetition):
+class GopherRepetitionFilter(CountedFilter, DatatroveRepetition):
     """Drops documents that repeat lines, paragraphs or n-grams. All shares are 0 to 1; 0 or None disables a rule.
 
     Args:
@@ -146,7 +147,7 @@ class GopherRepetitionFilter(DatatroveRepetition):
             return False, "unsplittable"
 
 
-class GopherQualityFilter(DatatroveQuality):
+class GopherQualityFilter(CountedFilter, DatatroveQuality):
     """Drops documents that do not look like prose. 0 or None disables a rule.
 
     Args:

@@ -18,6 +18,7 @@ from datatrove.pipeline.filters.language_filter import LanguageFilter as Datatro
 from datatrove.pipeline.writers.disk_base import DiskWriter
 from datatrove.utils._import_utils import ASSETS_PATH
 
+from filters.counting import CountedFilter
 from filters.language_model import FileLID, bundled_model, model_labels
 
 Style = Literal["iso1", "iso3", "script"]
@@ -139,7 +140,7 @@ def _has_scripts(labels: tuple[str, ...]) -> bool:
     return all(re.fullmatch(r"[^_]+_[^_]+", label) for label in labels)
 
 
-class LanguageFilter(DatatroveLanguageFilter):
+class LanguageFilter(CountedFilter, DatatroveLanguageFilter):
     """Keeps documents in the wanted languages; writes `language` and `language_score` into the metadata of every one.
 
     Args:

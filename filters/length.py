@@ -6,13 +6,14 @@ use characters there.
 """
 
 from datatrove.data import Document
-from datatrove.pipeline.filters.base_filter import BaseFilter
 from datatrove.pipeline.writers.disk_base import DiskWriter
+
+from filters.counting import CountedFilter
 
 BYTES_PER_TOKEN = 4.0
 
 
-class LengthFilter(BaseFilter):
+class LengthFilter(CountedFilter):
     """Keeps documents whose length is inside the limits that are set; a limit of None is not checked.
 
     Args:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import xxhash
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
-from datatrove.pipeline.filters.base_filter import BaseFilter
-from datatrove.utils.typeshelper import StatHints
+
+from filters.counting import CountedFilter, add_one
 
 MIN_SLOTS_PER_SOURCE = 128
 EPOCH = "epoch"
@@ -90,7 +90,7 @@ def lay_out(source: str, files: Sequence[tuple[str, int]], seed: int) -> dict[st
     }
 
 
-class IntervalSampler(BaseFilter):
+class IntervalSampler(CountedFilter):
     """Keeps the documents whose position lies in the interval; `metadata["source_file"]` names each one's file.
 
     Args:
@@ -147,7 +147,7 @@ class EpochRepeater(PipelineStep):
 
     def _repeat(self, data: Iterable[Document]) -> Iterator[Document]:
         for doc in data:
-            self.stat_update(StatHints.total)
+            add_one(self.stats.stats, "total")
             first, stop = doc.metadata.pop(_PASSES, (0, 1))
             if stop - first > 1:
                 self.stat_update("repeated", value=stop - first - 1)

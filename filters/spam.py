@@ -19,10 +19,10 @@ from typing import Any
 
 import yaml
 from datatrove.data import Document
-from datatrove.pipeline.filters.base_filter import BaseFilter
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
 from filters import native
+from filters.counting import CountedFilter
 from filters.fast_spam import finder, fold, in_word
 
 DEFAULT_PHRASES = Path(__file__).resolve().parent.parent / "configs" / "spam_keywords.yaml"
@@ -109,7 +109,7 @@ def phrases_fingerprint(path: str | Path | None = None) -> str:
     return hashlib.sha256(json.dumps(load_phrases(path), ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
-class SpamFilter(BaseFilter):
+class SpamFilter(CountedFilter):
     """Drops documents by advertising and fraud phrases; reasons `phrase` (mode any) and `density` (mode density).
 
     Args:

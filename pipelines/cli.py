@@ -46,6 +46,9 @@ DedupMethod = Annotated[
     str | None,
     typer.Option(help="Methods of deduplication in order: exact, minhash, simhash, sentence; overrides configuration."),
 ]
+Compression = Annotated[
+    str | None, typer.Option(help="gzip or zstd, or with a level: gzip:6, zstd:3; overrides the configuration.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The output folder of a run.", show_default=False)]
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A stage configuration.", show_default=False)]
@@ -76,6 +79,7 @@ def run(
     debug: Debug = False,
     run_dedup: RunDedup = False,
     dedup_method: DedupMethod = None,
+    compression: Compression = None,
 ) -> None:
     """Build the corpus of a configuration, or continue building it.
 
@@ -88,7 +92,7 @@ def run(
             config, tasks=tasks, workers=workers, output_folder=output_folder, logging_dir=logging_dir,
             target_tokens=target_tokens, max_datasets=max_datasets, datasets=datasets, mirror=mirror, after=after,
             keep_dropped=keep_dropped, fresh=fresh, plan_only=plan, as_json=as_json, run_dedup=run_dedup,
-            dedup_method=dedup_method,
+            dedup_method=dedup_method, compression=compression,
         )
     )  # fmt: skip
 
@@ -103,6 +107,7 @@ def plan(
     datasets: Datasets = None,
     mirror: Mirror = None,
     after: After = None,
+    compression: Compression = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -115,7 +120,7 @@ def plan(
     raise typer.Exit(
         execute(
             config, tasks=tasks, output_folder=output_folder, target_tokens=target_tokens, max_datasets=max_datasets,
-            datasets=datasets, mirror=mirror, after=after, plan_only=True, as_json=as_json,
+            datasets=datasets, mirror=mirror, after=after, compression=compression, plan_only=True, as_json=as_json,
         )
     )  # fmt: skip
 
@@ -252,10 +257,11 @@ def stage_app(stage: int) -> typer.Typer:
         debug: Debug = False,
         run_dedup: RunDedup = False,
         dedup_method: DedupMethod = None,
+        compression: Compression = None,
     ) -> None:
         run(
             config, tasks, workers, output_folder, logging_dir, target_tokens, max_datasets, datasets, mirror, after,
-            keep_dropped, fresh, plan, as_json, debug, run_dedup, dedup_method,
+            keep_dropped, fresh, plan, as_json, debug, run_dedup, dedup_method, compression,
         )  # fmt: skip
 
     return script

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.compression import parse_compression
 from pipelines.config import LoadedConfig, load_config
 from pipelines.curriculum import earlier_stages, profiles_of
 from pipelines.errors import UserError
@@ -43,6 +44,7 @@ def execute(
     as_json: bool = False,
     run_dedup: bool = False,
     dedup_method: str | None = None,
+    compression: str | None = None,
 ) -> int:
     """Plan, and unless `plan_only` run. Returns the exit status. Raises UserError for wrong input."""
     config = load_config(config_path)
@@ -51,6 +53,7 @@ def execute(
     plan = build_plan(
         config, output_folder=output_folder, tasks=tasks, target_tokens=target_tokens, max_datasets=max_datasets,
         datasets=datasets, mirror=mirror, after=after, keep_dropped=keep_dropped, fresh=fresh,
+        compression=compression,
     )  # fmt: skip
     if plan_only:
         if as_json:
@@ -99,12 +102,14 @@ def build_plan(
     after: Sequence[str] | None = None,
     keep_dropped: bool = False,
     fresh: bool = False,
+    compression: str | None = None,
 ) -> Plan:
     """The plan for a configuration and the options of a command line. Raises UserError for wrong input."""
     try:
         target = parse_quantity(target_tokens) if target_tokens is not None else config.stage.target_tokens
     except ValueError as error:
         raise UserError(f"--target-tokens: {error}") from None
+    output = None if compression is None else parse_compression(compression)
     before = None if fresh else _plan_of(output_folder)
     catalogue = Catalogue(mirror=mirror, config_dir=config.path.parent, frozen=_frozen_by(before))
     earlier = earlier_stages(
@@ -116,7 +121,7 @@ def build_plan(
         frozen |= {source.key: source.listing for source in before.sources if source.listing.kind == "hub"}
     plan = make_plan(
         config, profiles_of(config), catalogue=catalogue, target_tokens=target, tasks=tasks, datasets=datasets,
-        max_datasets=max_datasets, offsets=earlier.ends, frozen=frozen, keep_dropped=keep_dropped,
+        max_datasets=max_datasets, offsets=earlier.ends, frozen=frozen, keep_dropped=keep_dropped, output=output,
     )  # fmt: skip
     own = {entry_of(source.source): source.listing for source in plan.sources}
     others = {entry: listing for entry, listing in catalogue.given.items() if own.get(entry) != listing}

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipelines.compression import OutputConfig
 from pipelines.config_problems import explain
 from pipelines.dedup.config import DedupConfig, ExactConfig, MinhashConfig, SentenceConfig, SimhashConfig
 from pipelines.errors import ConfigError
@@ -223,6 +224,7 @@ class StageConfig(_Frozen):
     after: list[str] = Field(default_factory=list)
     filtering: FilteringConfig = Field(default_factory=FilteringConfig)
     dedup: DedupConfig = Field(default_factory=DedupConfig)
+    output: OutputConfig = Field(default_factory=OutputConfig)
     datasets: list[SourceConfig] = Field(min_length=1)
 
 
@@ -312,4 +314,6 @@ def _known_keys(loc: tuple[Any, ...]) -> list[str]:
         blocks: dict[Any, type[BaseModel]]
         blocks = {"exact": ExactConfig, "minhash": MinhashConfig, "simhash": SimhashConfig, "sentence": SentenceConfig}
         return list((blocks.get(loc[1], DedupConfig) if len(loc) > 2 else DedupConfig).model_fields)
-    return list(FilteringConfig.model_fields if len(loc) > 1 else StageConfig.model_fields)
+    if len(loc) > 1:
+        return list((OutputConfig if loc[0] == "output" else FilteringConfig).model_fields)
+    return list(StageConfig.model_fields)

@@ -193,7 +193,7 @@ class CommitStep(PipelineStep):
         record.seconds = round(time.perf_counter() - started, 3)
         record.cpu_seconds = round(time.process_time() - cpu, 3)
         record.peak_memory_bytes = peak_memory_bytes()
-        place = self.output_folder / self.output_dir / f"{rank:05d}.jsonl.gz"
+        place = self.output_folder / self.output_dir / self.steps[-1].file_name(rank)
         if record.file is None:
             place.unlink(missing_ok=True)
         else:

@@ -27,7 +27,7 @@ from pipelines.run_lock import RUN_LOCK, WORKERS_LOCK
 DECIDING_PACKAGES = (
     "datatrove", "spacy", "pyvi", "jieba", "kiwipiepy", "kiwipiepy_model", "pythainlp", "SudachiPy",
     "sudachidict-core", "indic-nlp-library", "fasttext-numpy2-wheel", "xxhash", "orjson", "pyahocorasick",
-    "trafilatura", "lxml", "jusText", "Brotli", "faust-cchardet", "charset-normalizer",
+    "zlib-ng", "zstandard", "trafilatura", "lxml", "jusText", "Brotli", "faust-cchardet", "charset-normalizer",
 )  # fmt: skip
 
 # Parts of the fingerprint that the plan works out from others.
@@ -98,6 +98,7 @@ def write_manifest(layout: RunLayout, plan: Plan, *, state: str, totals: dict[st
         "target_tokens": plan.target_tokens,
         "planned_tokens": plan.planned_tokens,
         "seed": plan.seed,
+        "output": plan.output.model_dump(),
         "logging_dir": str(layout.logging_dir),
         "mirror": str(layout.mirror) if layout.mirror else None,
         "versions": deciding_versions(),
@@ -230,7 +231,7 @@ def delete_run(layout: RunLayout) -> None:
         shutil.rmtree(layout.run_dir / "stages")
     for source in plan.sources:
         folder = layout.output_folder / source.source.output_dir
-        for path in folder.glob("[0-9]*.jsonl.gz"):
+        for path in folder.glob("[0-9]*.jsonl.*"):
             path.unlink()
         for emptied in (folder, folder.parent):
             if emptied.is_dir() and not any(emptied.iterdir()):

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from filters.sampling import assign, lay_out, share_of_files
+from pipelines.compression import OutputConfig
 from pipelines.config import LoadedConfig, SourceConfig
 from pipelines.errors import ConfigError, HubUnreachable, UserError
 from pipelines.estimates import TEXT_PER_HTML_BYTE, bytes_per_token, estimate_text_bytes
@@ -100,6 +101,7 @@ class Plan(BaseModel):
     planned_tokens: float
     on_shortage: str
     keep_dropped: bool
+    output: OutputConfig = OutputConfig()
     sources: tuple[PlannedSource, ...]
     skipped: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
@@ -131,6 +133,7 @@ def make_plan(
     offsets: dict[str, float] | None = None,
     frozen: dict[str, Listing] | None = None,
     keep_dropped: bool = False,
+    output: OutputConfig | None = None,
 ) -> Plan:
     """Freeze a run.
 
@@ -140,6 +143,7 @@ def make_plan(
         datasets / max_datasets: take part of the mixture (a glob on source keys; the first N), renormalised.
         offsets: for each source key, where earlier stages stopped on its line.
         frozen: listings of an earlier attempt at the same run; used instead of asking the Hub again.
+        output: overrides the configuration's.
 
     Raises ConfigError with every problem of the mixture at once, UserError for one that concerns the whole run.
     """
@@ -180,6 +184,7 @@ def make_plan(
         planned_tokens=budget.total,
         on_shortage=stage.on_shortage,
         keep_dropped=keep_dropped,
+        output=(output or stage.output).resolved(),
         sources=tuple(planned),
         skipped=tuple(skipped),
         notes=tuple(notes),

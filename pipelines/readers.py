@@ -20,6 +20,7 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.readers.base import BaseReader
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
+from filters.counting import add_length
 from pipelines.adapters import NOT_WANTED, Rejected, RowAdapter, Wanted
 from pipelines.errors import SourceError, did_you_mean
 from pipelines.fields import FieldPath
@@ -138,7 +139,7 @@ class SourceReader(BaseReader):
                         seconds += perf_counter() - start
                         if document is None:
                             break
-                        self.update_doc_stats(document)
+                        add_length(self.stats.stats, document)
                         yield document
                 finally:
                     self.stats.time_stats.update(seconds, "input_file")
@@ -227,7 +228,7 @@ class _Run:
         ident, rule = self.ident(ident, row, path, number)
         if rule is not None:
             return rule
-        if not unicodedata.is_normalized("NFC", text):
+        if not (text.isascii() or unicodedata.is_normalized("NFC", text)):
             text = unicodedata.normalize("NFC", text)
         metadata = dict(reader.default_metadata)
         for name, field in reader.metadata_fields:

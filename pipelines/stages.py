@@ -42,17 +42,21 @@ def build_steps(plan: Plan, source: PlannedSource, layout: RunLayout, rank: int)
         tasks=[_read_files(source, task, traffic) for task in range(len(source.tasks))],
         default_metadata={"source": source.key, "config": config.folder, "weight": source.weight},
         adapter=adapter_of(config, layout.blobs(source.listing, traffic)),
-        rejects_writer=DocumentWriter(work_dir / "reader", family="reader") if plan.keep_dropped else None,
+        rejects_writer=DocumentWriter(work_dir / "reader", family="reader", output=plan.output)
+        if plan.keep_dropped
+        else None,
         # Texts of code are fetched one by one, those of pages worked out: not where the sampler throws them away.
         wanted=sampler.wants if config.adapter in ("swh", "swh_repo", "html") else None,
     )
     steps: list[PipelineStep] = [reader, sampler]
     for spec in source.filters:
-        keeper = DocumentWriter(work_dir / spec.name, family=spec.name) if plan.keep_dropped else None
+        keeper = (
+            DocumentWriter(work_dir / spec.name, family=spec.name, output=plan.output) if plan.keep_dropped else None
+        )
         steps.append(FILTERS[spec.name](**spec.params, exclusion_writer=keeper))
     if source.interval[1] > 1:
         steps.append(EpochRepeater())
-    steps.append(DocumentWriter(work_dir / "documents"))
+    steps.append(DocumentWriter(work_dir / "documents", output=plan.output))
     return [*steps, _commit(steps, source, layout, traffic)]
 
 
@@ -110,5 +114,5 @@ def _commit(steps: Sequence[PipelineStep], source: PlannedSource, layout: RunLay
 
 def clear_work(layout: RunLayout, output_dir: str, rank: int) -> None:
     """Remove what a killed attempt at a task left in its work folder."""
-    for leftover in Path(layout.work_dir(output_dir)).glob(f"*/{rank:05d}.jsonl.gz"):
+    for leftover in Path(layout.work_dir(output_dir)).glob(f"*/{rank:05d}.jsonl.*"):
         leftover.unlink()

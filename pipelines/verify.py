@@ -4,10 +4,8 @@ Reads all documents. Gives up: repairing; a damaged task is made again by removi
 command.
 """
 
-import gzip
 import hashlib
 import json
-import zlib
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +16,12 @@ import xxhash
 from rich.console import Console
 from rich.progress import track
 
-from pipelines.errors import UserError
+from pipelines.errors import SourceError, UserError
 from pipelines.ledger import TaskRecord
 from pipelines.manifest import load_plan, read_manifest
 from pipelines.outcome import records_of
 from pipelines.plan import Plan
+from pipelines.reader_bytes import ReadFile, read_bytes, split_lines
 from pipelines.run_layout import RUN_DIR, RunLayout
 
 
@@ -103,17 +102,16 @@ def check_file(layout: RunLayout, record: TaskRecord, ids: "array[int]") -> list
         problems.append(f"{name}: altered: its sha256 is not the ledger's ({path.stat().st_size:,} bytes)")
     lines = text_bytes = bad = 0
     try:
-        with gzip.open(path, "rb") as handle:
-            for line in handle:
-                lines += 1
-                try:
-                    document = orjson.loads(line)
-                    text_bytes += len(document["text"].encode())
-                    ids.append(xxhash.xxh3_64_intdigest(document["id"].encode()))
-                except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-                    bad += 1
-    except (OSError, EOFError, zlib.error) as error:
-        problems.append(f"{name}: truncated or damaged after {lines:,} lines ({error})")
+        for line in split_lines(read_bytes(ReadFile(path=name, uri=str(path)))):
+            lines += 1
+            try:
+                document = orjson.loads(line)
+                text_bytes += len(document["text"].encode())
+                ids.append(xxhash.xxh3_64_intdigest(document["id"].encode()))
+            except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+                bad += 1
+    except (OSError, SourceError) as error:
+        problems.append(f"{name}: truncated or damaged after {lines:,} lines ({str(error).removeprefix(f'{name}: ')})")
         return problems
     if lines != record.written:
         problems.append(f"{name}: {lines:,} documents, the ledger says {record.written:,}")
@@ -137,7 +135,7 @@ def _strangers(layout: RunLayout, plan: Plan, records: list[TaskRecord]) -> Iter
         if folder != layout.stage_dir:
             yield f"{RUN_DIR}/stages/{folder.name}: stale: work of another plan"
     known_dropped = {file.path for record in records for file in record.dropped_files}
-    for path in sorted((layout.run_dir / "dropped").rglob("*.gz")):
+    for path in sorted((layout.run_dir / "dropped").rglob("*.jsonl.*")):
         relative = path.relative_to(layout.output_folder)
         if relative.as_posix() not in known_dropped:
             yield f"{relative.as_posix()}: extra: not in the ledger of this run"

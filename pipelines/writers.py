@@ -1,4 +1,4 @@
-"""Documents into gzip JSONL: the same documents give the same bytes, and a file is whole before anyone can see it.
+"""Documents into compressed JSONL: the same documents give the same bytes, and a file is whole before anyone sees it.
 
 Stock JsonlWriter writes in place, with the time of day in the gzip header and Python's slow deep copy of each document;
 a killed task leaves a readable part. This one writes in a work folder, hashes while writing, syncs on close, and leaves
@@ -8,17 +8,20 @@ the move to its place to `pipelines.ledger.CommitStep`. Gives up: files split by
 import hashlib
 import io
 import os
-import zlib
 from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
-from datatrove.data import Document
+import orjson
+from datatrove.data import Document, DocumentsPipeline
 from datatrove.io import OutputFileManager
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 from pydantic import BaseModel, ConfigDict
 
-GZIP_LEVEL = 6
+from filters.counting import add_one, add_time
+from pipelines.compression import OutputConfig
+
 _BLOCK = 256 * 1024
 
 
@@ -33,15 +36,15 @@ class WrittenFile(BaseModel):
     sha256: str
 
 
-class GzipSink:
-    """A gzip file that is the same for the same lines: no name, no time in its header, fixed block boundaries."""
+class Sink:
+    """A compressed file that is the same for the same lines: no name, no time in its header, fixed block boundaries."""
 
-    def __init__(self, path: Path, level: int = GZIP_LEVEL) -> None:
+    def __init__(self, path: Path, output: OutputConfig | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._raw = open(path, "wb")  # noqa: SIM115 - closed by close(), which datatrove calls
         self._digest = hashlib.sha256()
-        self._deflate = zlib.compressobj(level, zlib.DEFLATED, 31)
+        self._compressor = (output or OutputConfig()).compressor()
         self._pending = io.BytesIO()
         self._size = 0
         self.lines = 0
@@ -54,7 +57,7 @@ class GzipSink:
             self._flush()
 
     def _flush(self) -> None:
-        self._put(self._deflate.compress(self._pending.getvalue()))
+        self._put(self._compressor.compress(self._pending.getvalue()))
         self._pending = io.BytesIO()
 
     def _put(self, data: bytes) -> None:
@@ -65,7 +68,7 @@ class GzipSink:
     def close(self) -> WrittenFile:
         """Finish the stream and force it to disk."""
         self._flush()
-        self._put(self._deflate.flush())
+        self._put(self._compressor.flush())
         self._raw.flush()
         os.fsync(self._raw.fileno())
         self._raw.close()
@@ -80,16 +83,16 @@ class GzipSink:
 
 
 class _Sinks(OutputFileManager):
-    """datatrove's table of open files, with GzipSink for files; keeps what it closed."""
+    """datatrove's table of open files, with Sink for files; keeps what it closed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, output: OutputConfig) -> None:
+        self.folder, self.output = folder, output
         self.closed: list[WrittenFile] = []
-        self._output_files: dict[str, GzipSink] = {}
+        self._output_files: dict[str, Sink] = {}
 
-    def get_file(self, filename: str) -> GzipSink:
+    def get_file(self, filename: str) -> Sink:
         if filename not in self._output_files:
-            self._output_files[filename] = GzipSink(self.folder / filename)
+            self._output_files[filename] = Sink(self.folder / filename, self.output)
         return self._output_files[filename]
 
     def close(self) -> None:
@@ -108,7 +111,8 @@ class _Sinks(OutputFileManager):
 
 
 class DocumentWriter(JsonlWriter):
-    """Writes `{"text", "id", "metadata"}` lines to `<work_dir>/<rank>.jsonl.gz`; no file for a task without documents.
+    """Writes `{"text", "id", "metadata"}` lines to `<work_dir>/<rank>.jsonl.gz` (or `.zst`); no file for a task without
+    documents.
 
     Also serves as an exclusion writer of filters and readers: `family` then turns a filter's own reason into
     `family.rule`.
@@ -116,11 +120,12 @@ class DocumentWriter(JsonlWriter):
 
     name = "💾 Documents"
 
-    def __init__(self, work_dir: str | Path, *, family: str | None = None) -> None:
-        super().__init__(str(work_dir), output_filename="${rank}.jsonl.gz", compression=None)
+    def __init__(self, work_dir: str | Path, *, family: str | None = None, output: OutputConfig | None = None) -> None:
+        self.suffix = (output or OutputConfig()).suffix
+        super().__init__(str(work_dir), output_filename="${rank}" + self.suffix, compression=None)
         self.family = family
         self.work_dir = Path(work_dir)
-        self.output_mg = _Sinks(self.work_dir)
+        self.output_mg = _Sinks(self.work_dir, output or OutputConfig())
         self.text_bytes = 0
 
     @property
@@ -128,19 +133,34 @@ class DocumentWriter(JsonlWriter):
         """The files of this step that are complete; empty until the task has written everything."""
         return list(self.output_mg.closed)
 
+    def file_name(self, rank: int) -> str:
+        """What the file of a task is called."""
+        return f"{rank:05d}{self.suffix}"
+
     def _default_adapter(self, document: Document) -> dict[str, Any]:
         metadata = document.metadata
         if self.family is not None and "filter_reason" in metadata:
             metadata = {**metadata, "filter_reason": reason_name(self.family, metadata["filter_reason"])}
         return {"text": document.text, "id": document.id, "metadata": metadata}
 
-    def write(self, document: Document, rank: int = 0, **kwargs: Any) -> None:
-        import orjson
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Writes each document and passes it on, as datatrove's writers do."""
+        times = self.stats.time_stats
+        with self:
+            for document in data:
+                started = perf_counter()
+                try:
+                    self.write(document, rank)
+                finally:
+                    add_time(times, perf_counter() - started)
+                yield document
 
+    def write(self, document: Document, rank: int = 0, **kwargs: Any) -> None:
         line = orjson.dumps(self.adapter(document), option=orjson.OPT_APPEND_NEWLINE)
-        self.output_mg.get_file(f"{rank:05d}.jsonl.gz").write(line)
-        self.text_bytes += len(document.text.encode())
-        self.stat_update("total")
+        self.output_mg.get_file(self.file_name(rank)).write(line)
+        text = document.text
+        self.text_bytes += len(text) if text.isascii() else len(text.encode())
+        add_one(self.stats.stats, "total")
 
     def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
         if exc_type is None:

@@ -20,6 +20,7 @@ import datatrove_simple_example
 from filters import FILTERS
 from pipelines import cli
 from pipelines.adapters import make_adapter
+from pipelines.compression import OutputConfig
 from pipelines.config import LEGACY_KEYS, FilteringConfig, SourceConfig, StageConfig, Substitute
 from tests.data import ROOT
 
@@ -108,11 +109,12 @@ def test_every_exit_status_is_explained(text: str) -> None:
 # Configuration ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", [StageConfig, FilteringConfig, SourceConfig, Substitute])
+@pytest.mark.parametrize("model", [StageConfig, FilteringConfig, OutputConfig, SourceConfig, Substitute])
 def test_every_key_is_explained(model: Any) -> None:
     explained = {name for row in cells(section("Configuration reference")) for name in re.findall(r"`(\w+)`", row[0])}
     assert set(model.model_fields) <= explained
-    everything = {key for each in (StageConfig, FilteringConfig, SourceConfig, Substitute) for key in each.model_fields}
+    models = (StageConfig, FilteringConfig, OutputConfig, SourceConfig, Substitute)
+    everything = {key for each in models for key in each.model_fields}
     assert explained <= everything | set(LEGACY_KEYS) | adapters()
 
 

@@ -4,7 +4,6 @@ A document and its epoch copies (`<id>#epoch2`, ...) are one: they stand next to
 them speaks for all, and they stay or go together. Gives up: reading from the middle of a file.
 """
 
-import gzip
 import hashlib
 import io
 import zlib
@@ -15,8 +14,10 @@ from typing import IO, Any
 import numpy as np
 import orjson
 import xxhash
+from zstandard import ZstdError
 
 from filters.sampling import EPOCH
+from pipelines.compression import open_lines
 from pipelines.dedup import store
 from pipelines.dedup.inputs import InputFile
 from pipelines.dedup.work import CACHE_BASE, Work
@@ -52,14 +53,14 @@ def read_documents(work: Work, file: InputFile) -> Iterator[dict[str, Any]]:
     try:
         with open(path, "rb") as raw:
             hashed = _Hashed(raw)
-            with gzip.open(io.BufferedReader(hashed, 1 << 20)) as handle:
+            with open_lines(path.name, io.BufferedReader(hashed, 1 << 20)) as handle:
                 for line in handle:
                     lines += 1
                     document: dict[str, Any] = orjson.loads(line)
                     yield document
             while hashed.readinto(bytearray(1 << 16)):
                 pass
-    except (OSError, EOFError, zlib.error, orjson.JSONDecodeError) as error:
+    except (OSError, EOFError, zlib.error, ZstdError, orjson.JSONDecodeError) as error:
         raise SourceError(f"{path}: cannot be read after {lines:,} documents ({error}); verify that run") from None
     if (lines, hashed.size, hashed.digest.hexdigest()) != (file.lines, file.size, file.sha256):
         raise SourceError(f"{path}: changed since its run was finished; verify that run, and deduplicate anew")

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from pipelines.compression import OutputConfig
 from pipelines.dedup.config import DedupConfig
 from pipelines.errors import UserError
 from pipelines.ledger import TaskRecord
@@ -71,6 +72,7 @@ class DedupPlan(BaseModel):
     sources: tuple[InputSource, ...]
     files: tuple[InputFile, ...]
     config: DedupConfig
+    output: OutputConfig = OutputConfig()
     cache_dir: str | None = None
     segments: tuple[str, ...] = ()
 
@@ -100,6 +102,7 @@ def freeze(
     runs: list[InputRun] = []
     files: list[InputFile] = []
     sources: list[InputSource] = []
+    output = OutputConfig()
     seen: dict[Path, str] = {}
     for number, folder in enumerate([run, *against]):
         resolved = folder.resolve()
@@ -109,6 +112,7 @@ def freeze(
         manifest, records, languages = _finished(folder)
         runs.append(InputRun(path=str(folder.absolute()), fingerprint=manifest["fingerprint"], against=number > 0))
         if number == 0:
+            output = _output_of(folder, manifest)
             dirs = {record.source: record.output_dir for record in records}
             sources = [
                 InputSource(
@@ -129,9 +133,17 @@ def freeze(
     if not any(file.run == 0 for file in files):
         raise UserError(f"{run}: the run has written no document; there is nothing to deduplicate")
     return DedupPlan(
-        runs=tuple(runs), sources=tuple(sources), files=tuple(files), config=config,
+        runs=tuple(runs), sources=tuple(sources), files=tuple(files), config=config, output=output,
         cache_dir=str(cache_dir.absolute()) if cache_dir else None, segments=segments,
     )  # fmt: skip
+
+
+def _output_of(folder: Path, manifest: dict[str, Any]) -> OutputConfig:
+    """What the run writes its documents with; its deduplication writes the same."""
+    try:
+        return OutputConfig.model_validate(manifest.get("output", {})).resolved()
+    except ValueError:
+        raise UserError(f"{folder}: its manifest names an output that is unknown here; verify that run") from None
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -185,6 +197,7 @@ def plan_fingerprint_data(plan: DedupPlan) -> dict[str, Any]:
     return {
         "kind": KIND,
         "runs": [{"name": run.fingerprint, "against": run.against} for run in plan.runs],
+        "output": plan.output.model_dump(),
         "num_files": len(files),
         "files_sha256": hashlib.sha256(listed.encode()).hexdigest(),
         "config": {**plan.config.model_dump(mode="json"), **shown},

@@ -262,6 +262,7 @@ def _write_manifest(layout: RunLayout, plan: DedupPlan, state: str, records: lis
         "state": state,
         "runs": [run.model_dump() for run in plan.runs],
         "config": plan.config.model_dump(mode="json"),
+        "output": plan.output.model_dump(),
         "cache": plan.cache_dir,
         "logging_dir": str(layout.logging_dir),
         "mirror": None,
@@ -298,7 +299,7 @@ def delete_dedup(layout: RunLayout) -> None:
     plan = DedupPlan.model_validate_json((layout.run_dir / PLAN_FILE).read_bytes())
     for source in plan.sources:
         folder = layout.output_folder / source.output_dir
-        for path in folder.glob("[0-9]*.jsonl.gz"):
+        for path in folder.glob("[0-9]*.jsonl.*"):
             path.unlink()
         for emptied in (folder, folder.parent):
             if emptied.is_dir() and not any(emptied.iterdir()):

@@ -16,7 +16,7 @@ from pipelines.dedup.sentence_report import CUT_SENTENCES, CutPieces
 from pipelines.dedup.work import Work
 from pipelines.estimates import count_tokens
 from pipelines.ledger import LedgerError, TaskRecord, find_record, move, peak_memory_bytes, write_atomically
-from pipelines.writers import GzipSink, WrittenFile
+from pipelines.writers import Sink, WrittenFile
 
 CLUSTER_SIZE = "cluster_size"
 FAMILY = "dedup"
@@ -43,8 +43,9 @@ def write_file(work: Work, index: int) -> None:
     file = work.plan.files[index]
     by_row = _removed_by(work, index)
     sizes, pieces = _sizes(work, index), CutPieces(work, index)
-    place = work.layout.output_folder / file.output_dir / f"{file.rank:05d}.jsonl.gz"
-    sink = GzipSink(Path(work.layout.work_dir(file.output_dir)) / f"{file.rank:05d}.jsonl.gz")
+    output = work.plan.output
+    place = work.layout.output_folder / file.output_dir / f"{file.rank:05d}{output.suffix}"
+    sink = Sink(Path(work.layout.work_dir(file.output_dir)) / place.name, output)
     text_bytes = rows = cut_documents = cut_sentences = cut_chars = 0
     dropped: dict[str, int] = {}
     try:

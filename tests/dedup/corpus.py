@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 import pyarrow.parquet as pq
 
+from pipelines.compression import OutputConfig
 from pipelines.dedup import minhash
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.documents import index_file
@@ -23,7 +24,7 @@ from pipelines.dedup.store import is_committed
 from pipelines.dedup.work import Work
 from pipelines.ledger import TaskRecord, ledger_line
 from pipelines.run_layout import RunLayout
-from pipelines.writers import GzipSink
+from pipelines.writers import Sink
 from tests.data import shared_data
 from tests.pipelines.corpus import passages
 
@@ -45,7 +46,7 @@ def make_run(folder: Path, sources: Mapping[str, Sequence[Doc]], tasks: int = 1,
             chosen = [docs[i] for i in part]
             written = None
             if chosen:
-                sink = GzipSink(folder / output_dir / f"{rank:05d}.jsonl.gz", 1)
+                sink = Sink(folder / output_dir / f"{rank:05d}.jsonl.gz", OutputConfig(level=1))
                 for item in chosen:
                     item = {**item, "metadata": {"source": source, **item["metadata"]}}
                     sink.write(orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE))

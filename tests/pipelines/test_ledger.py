@@ -22,7 +22,7 @@ from filters.sampling import EpochRepeater, IntervalSampler, lay_out
 from pipelines.ledger import CommitStep, LedgerError, TaskRecord, account, find_record, write_atomically
 from pipelines.reader_bytes import ReadFile
 from pipelines.readers import SourceReader
-from pipelines.writers import DocumentWriter, GzipSink, WrittenFile
+from pipelines.writers import DocumentWriter, Sink, WrittenFile
 from tests.pipelines.corpus import rows, write_jsonl
 
 NUMBER = 80
@@ -198,7 +198,7 @@ def test_the_same_lines_are_the_same_file_and_can_be_read_back(
 ) -> None:
     files = []
     for _ in range(2):
-        sink = GzipSink(tmp_path_factory.mktemp("sink") / "x.gz")
+        sink = Sink(tmp_path_factory.mktemp("sink") / "x.gz")
         for line in lines:
             sink.write(line)
         files.append(sink.close())
@@ -229,7 +229,7 @@ def test_an_abandoned_file_is_removed_although_closing_it_fails(tmp_path: Path) 
         def close(self) -> None:
             raise OSError(28, "No space left on device")
 
-    sink = GzipSink(tmp_path / "x.gz")
+    sink = Sink(tmp_path / "x.gz")
     sink._raw.close()
     sink._raw = Full()  # type: ignore[assignment]
     sink.abandon()

@@ -88,7 +88,7 @@ def emptied(output: Path) -> None:
         (line_removed, f"{VICTIM}: 59 documents, the ledger says 60"),
         (line_twice, "local/beta/default: 1 ids occur more than once"),
         (not_a_document, f"{VICTIM}: 1 lines are not documents with text and id"),
-        (emptied, f"{VICTIM}: 0 documents, the ledger says 60"),
+        (emptied, f"{VICTIM}: truncated or damaged after 0 lines (empty"),
     ],
 )
 def test_damage_to_a_file_is_found_and_named(copy: Path, damage: Callable[[Path], None], found: str) -> None:
