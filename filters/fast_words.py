@@ -114,7 +114,8 @@ class FastSplitter:
             return None, "IS_ALPHA"
         try:
             if self.mode == "given":
-                return self.core.wrap(text, split_into_words(text, self.word_code)), self.note
+                words = self.core.wrap(text, split_into_words(text, self.word_code))
+                return words, self.note if words is not None else "a very long word"
             if self.mode == "vietnamese" and "\0" in text:
                 return None, "NUL"
             return self._split_here(text)

@@ -153,7 +153,7 @@ PyObject* splitter_split(PyObject* self, PyObject* text) {
     });
 }
 
-// wrap(text, words): words that another splitter found.
+// wrap(text, words): words that another splitter found, or None where one is too long.
 PyObject* splitter_wrap(PyObject* self, PyObject* args) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         PyObject *text, *list;
@@ -170,6 +170,8 @@ PyObject* splitter_wrap(PyObject* self, PyObject* args) {
             if (!utf8) throw PythonError();
             const std::string_view word(utf8, static_cast<size_t>(bytes));
             if (words->doc.own.size() + word.size() > INT32_MAX / 2) throw std::length_error("too many words");
+            if (word.size() > kMaxWordBytes || PyUnicode_GET_LENGTH(item) > static_cast<Py_ssize_t>(kMaxWordChars))
+                Py_RETURN_NONE;
             words->doc.words.push_back({static_cast<uint32_t>(words->doc.own.size()),
                                         static_cast<uint32_t>(word.size()),
                                         static_cast<uint32_t>(PyUnicode_GET_LENGTH(item)),
@@ -258,7 +260,7 @@ PyMethodDef splitter_methods[] = {
     {"set_rules", splitter_set_rules, METH_VARARGS, "set_rules(patterns, specials, sequences): spaCy's rules."},
     {"set_crf", splitter_set_crf, METH_VARARGS, "set_crf(weights, inside, pairs, triples, known, syllables): pyvi's model."},
     {"split", splitter_split, METH_O, "split(text) -> Words | [unknown chunks] | None for stock"},
-    {"wrap", splitter_wrap, METH_VARARGS, "wrap(text, words) -> Words"},
+    {"wrap", splitter_wrap, METH_VARARGS, "wrap(text, words) -> Words | None"},
     {"learn_tokens", splitter_learn_tokens, METH_VARARGS, "learn_tokens(chunk, starts, lengths)"},
     {"learn_syllables", splitter_learn_syllables, METH_VARARGS, "learn_syllables(chunk, (syllable, ...), lengths)"},
     {"forget", splitter_forget, METH_NOARGS, "Empties the memory."},

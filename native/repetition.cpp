@@ -17,12 +17,15 @@ Verdict dropped(std::string reason) { return {Verdict::kDropped, std::move(reaso
 
 double share(uint64_t part, uint64_t whole) { return static_cast<double>(part) / static_cast<double>(whole); }
 
+// Tables for more items are kept tighter: 20 MB of text can have ten million.
+constexpr size_t kMany = 1 << 20;
+
 // Finds the first earlier item equal to a new one. Items are numbered by the caller.
 class FirstSeen {
   public:
     explicit FirstSeen(size_t items) {
         size_t size = 16;
-        while (size < items * 2) size *= 2;
+        while (size < (items > kMany ? items + items / 3 : items * 2)) size *= 2;
         slots_.resize(size);
         shift_ = 64;
         while (size >>= 1) --shift_;
@@ -108,13 +111,15 @@ std::string_view strip(const CharTable& chars, std::string_view text) {
 // Hashes and lengths of all n-grams, from prefix sums over the words.
 class Grams {
   public:
-    Grams(const Document& doc, bool spaced) : spaced_(spaced), places_(doc.words.size() + 1) {
+    Grams(const Document& doc, bool spaced)
+        : spaced_(spaced), places_(doc.words.size() + 1), chars_(doc.words.size() + 1) {
         uint64_t power = 1, inverse = 1, sum = 0;
         uint32_t chars = 0;
         const size_t count = doc.words.size();
         for (size_t i = 0; i < count; ++i) {
             const Word& word = doc.words[i];
-            places_[i] = {sum, inverse, chars};
+            places_[i] = {sum, inverse};
+            chars_[i] = chars;
             sum += word.hash * power;
             power *= kPowers.of(word.bytes);
             inverse *= kPowers.inverse_of(word.bytes);
@@ -126,23 +131,24 @@ class Grams {
                 ++chars;
             }
         }
-        places_[count] = {sum, inverse, chars};
+        places_[count] = {sum, inverse};
+        chars_[count] = chars;
     }
     bool spaced() const { return spaced_; }
     // A difference of sums is the n-gram's hash times kBase ^ (bytes before it).
     uint64_t hash(size_t i, uint32_t n) const { return (places_[i + n].sum - places_[i].sum) * places_[i].inverse; }
     // Of stock's string: the space behind the last word is not in it.
-    uint32_t chars(size_t i, uint32_t n) const { return places_[i + n].chars - places_[i].chars - spaced_; }
-    uint32_t chars_before(size_t i) const { return places_[i].chars; }
+    uint32_t chars(size_t i, uint32_t n) const { return chars_[i + n] - chars_[i] - spaced_; }
+    uint32_t chars_before(size_t i) const { return chars_[i]; }
 
   private:
     struct Place {
         uint64_t sum;      // hash of everything before
         uint64_t inverse;  // kBase ^ -(bytes before)
-        uint32_t chars;    // before
     };
     const bool spaced_;
     std::vector<Place> places_;
+    std::vector<uint32_t> chars_;  // before
 };
 
 // The bytes of all words one after the other, to compare n-grams with equal hashes.
@@ -182,7 +188,7 @@ class Bounds {
     uint64_t top_chars(const Grams& grams, size_t count, uint32_t n) {
         size_t size = 256;
         int shift = 56;
-        for (; size < count * 4; size *= 2) --shift;
+        for (; size < (count > kMany ? count : count * 4); size *= 2) --shift;
         counts_.assign(size, 0);
         slots_.resize(count);
         for (size_t i = 0; i < count; ++i) {
@@ -200,11 +206,12 @@ class Bounds {
     }
 
     // At least find_all_duplicate's result: n-grams that count there do not overlap, and each occurs earlier too. So they
-    // lie within the union of all that occur earlier. "Earlier" is one bit per n-gram in a filter of 128 times as many.
+    // lie within the union of all that occur earlier. "Earlier" is one bit per n-gram in a filter of 128 times as many
+    // (32 times where there are many).
     uint64_t duplicated_chars(const Grams& grams, size_t count, uint32_t n) {
         size_t size = 16;
         int shift = 54;  // size * 64 == 2 ^ (64 - shift)
-        for (; size < count * 2; size *= 2) --shift;
+        for (; size < (count > kMany ? count / 2 : count * 2); size *= 2) --shift;
         bits_.assign(size, 0);
         uint64_t* const bits = bits_.data();
         uint64_t chars = 0, covered = 0;
@@ -294,11 +301,11 @@ Verdict RepetitionRules::judge_lines(const CharTable& chars, std::string_view te
 
 Verdict RepetitionRules::judge_words(const Document& doc) const {
     const size_t words = doc.words.size();
-    Bounds bounds;
     std::optional<Exact> exact;
     auto exactly = [&]() -> Exact& { return exact ? *exact : exact.emplace(doc); };
     if (!top.empty()) {
         const Grams grams(doc, true);
+        Bounds bounds;
         uint32_t counted = 0;  // the words that bounds has counted
         bool spaces = false;
         for (const Word& word : doc.words) spaces |= (word.flags & kSpace) != 0;
@@ -316,6 +323,7 @@ Verdict RepetitionRules::judge_words(const Document& doc) const {
     }
     if (!duplicated.empty()) {
         const Grams grams(doc, false);
+        Bounds bounds;
         for (const auto [n, limit] : duplicated) {
             const size_t count = words < n ? 0 : words - n + 1;
             if (!(share(bounds.duplicated_chars(grams, count, n), doc.chars) > limit)) continue;

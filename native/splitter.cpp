@@ -12,6 +12,9 @@ namespace {
 // Longer stretches of chunks that only spaCy can split send their document to stock.
 constexpr size_t kMaxStretch = 20'000;
 
+// A text of more chunks gives back what was allocated for it.
+constexpr size_t kLargeText = 1 << 20;
+
 }  // namespace
 
 std::vector<Piece> Splitter::pieces(std::string_view chunk,
@@ -56,7 +59,7 @@ void Splitter::find_chunks(std::string_view text) {
             ++p;
         }
         const size_t bytes = static_cast<size_t>(p - chunk);
-        chunks_.push_back({static_cast<uint32_t>(chunk - begin), static_cast<uint32_t>(bytes), only_a_space,
+        chunks_.push_back({static_cast<uint32_t>(chunk - begin), static_cast<uint32_t>(bytes) & 0x7FFFFFFF, only_a_space,
                            hash_bytes(chunk, bytes)});
         memo_.expect_slot(chunks_.back().hash);
     }
@@ -71,6 +74,10 @@ Splitter::Outcome Splitter::split(Document& doc, std::vector<std::string>& unkno
     if (full() && !learned_) forget_all();
     const Outcome outcome = crf ? split_vietnamese(doc, unknown) : split_rules(doc, unknown);
     learned_ = outcome == Outcome::kUnknown;
+    if (chunks_.size() > kLargeText) {
+        chunks_ = {};
+        ends_ = {};
+    }
     return outcome;
 }
 
@@ -82,7 +89,7 @@ const Entry* Splitter::keep(std::string_view chunk, uint64_t hash, const std::ve
 
 const Entry* Splitter::take_chunk(std::string_view chunk, uint64_t hash) {
     Split split;
-    if (chunk.size() > kMaxKeyBytes) return nullptr;
+    if (chunk.size() > kMaxWordBytes) return nullptr;
     const std::u32string chars = decode(chunk);
     if (!split_affixes(*rules, chars, split)) return nullptr;
     std::vector<std::pair<uint32_t, uint32_t>> tokens;
@@ -146,8 +153,8 @@ Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>&
     std::unordered_set<std::string_view> asked;
     auto add_words = [&doc](const Entry& entry, size_t offset) {
         for (const Piece& piece : entry)
-            doc.words.push_back({static_cast<uint32_t>(offset) + piece.offset, piece.bytes, piece.chars, piece.flags,
-                                 piece.hash});
+            doc.words.emplace_back(static_cast<uint32_t>(offset) + piece.offset, piece.bytes, piece.chars, piece.flags,
+                                   piece.hash);
     };
     ends_.resize(chunks_.size());
     uint16_t last = 0;

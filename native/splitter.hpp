@@ -50,8 +50,9 @@ class Splitter {
     static constexpr size_t kSyllableBytes = sizeof(Syllable) + 80;  // with its place in numbers_
     static constexpr size_t kAhead = 16;
     struct Chunk {  // a run without white space
-        uint32_t offset, bytes;
-        bool only_a_space;  // exactly one U+0020 lies between it and the run before
+        uint32_t offset;
+        uint32_t bytes : 31;
+        uint32_t only_a_space : 1;  // exactly one U+0020 lies between it and the run before
         uint64_t hash;
         std::string_view of(std::string_view text) const { return text.substr(offset, bytes); }
     };

@@ -22,8 +22,9 @@ uint32_t Splitter::number_of(std::string_view text, const Syllable& syllable) {
 }
 
 const Entry* Splitter::take_syllables(std::string_view chunk, uint64_t hash) {
-    if (chunk.size() > kMaxKeyBytes) return nullptr;
+    if (chunk.size() > kMaxWordBytes) return nullptr;
     const std::u32string chars = decode(chunk);
+    if (chars.size() > kMaxWordChars) return nullptr;
     const int n = static_cast<int>(chars.size());
     std::vector<Piece> pieces;
     int64_t steps = kMaxSteps;
@@ -67,13 +68,14 @@ Splitter::Outcome Splitter::split_vietnamese(Document& doc, std::vector<std::str
         const Entry* entry = recall(doc.text, i);
         if (!entry) entry = take_syllables(chunk, chunks_[i].hash);
         if (!entry) {
-            if (chunk.size() > kMaxKeyBytes) return Outcome::kStock;
+            if (chunk.size() > kMaxWordBytes || count_chars(chunk.data(), chunk.size()) > kMaxWordChars)
+                return Outcome::kStock;
             if (asked.insert(chunk).second) unknown.emplace_back(chunk);
             continue;
         }
         const uint32_t offset = chunks_[i].offset;
         for (const Piece& piece : *entry) {
-            doc.words.push_back({offset + piece.offset, piece.bytes, 0, 0, 0});
+            doc.words.emplace_back(offset + piece.offset, piece.bytes, 0, 0, 0);
             syllables.push_back(&syllables_[piece.hash]);
             __builtin_prefetch(syllables.back());
         }
@@ -101,16 +103,21 @@ Splitter::Outcome Splitter::split_vietnamese(Document& doc, std::vector<std::str
         Word& word = doc.words[words - 1];
         const uint32_t end = word.offset + word.bytes;
         const std::string_view gap = doc.text.substr(end, syllable.offset - end);
+        size_t chars = word.chars + syllable.chars;
+        unsigned flags = word.flags | syllable.flags;
+        uint64_t hash;
         if (gap == " ") {
-            word.hash += kPowers.of(word.bytes) * (' ' + kBase * syllable.hash);
-            word.chars += 1 + syllable.chars;
-            word.flags |= syllable.flags | space_flags;
+            hash = ' ' + kBase * syllable.hash;
+            chars += 1;
+            flags |= space_flags;
         } else {
-            word.hash += kPowers.of(word.bytes) * (polynomial(gap) + kPowers.of(gap.size()) * syllable.hash);
-            word.chars += count_chars(gap.data(), gap.size()) + syllable.chars;
-            word.flags |= syllable.flags | flags_of(*chars_, gap);
+            hash = polynomial(gap) + kPowers.of(gap.size()) * syllable.hash;
+            chars += count_chars(gap.data(), gap.size());
+            flags |= flags_of(*chars_, gap);
         }
-        word.bytes = syllable.offset + syllable.bytes - word.offset;
+        const size_t bytes = syllable.offset + syllable.bytes - word.offset;
+        if (bytes > kMaxWordBytes || chars > kMaxWordChars) return Outcome::kStock;
+        word = {word.offset, bytes, chars, flags, word.hash + kPowers.of(word.bytes) * hash};
     }
     doc.words.resize(words);
     return Outcome::kDone;

@@ -9,14 +9,22 @@
 
 namespace smol {
 
-constexpr uint8_t kNotPunct = 64;  // has a character outside of PUNCTUATION_SET
+constexpr uint8_t kNotPunct = 4;  // has a character outside of PUNCTUATION_SET
+
+// Longer words are left to stock.
+constexpr size_t kMaxWordBytes = 0x7FFF, kMaxWordChars = 0x3FFF;
 
 struct Word {
-    uint32_t offset, bytes;  // in the base
-    uint32_t chars;
-    uint32_t flags;  // union over its characters: kAlpha, kSpace, kNotPunct
-    uint64_t hash;   // polynomial.hpp
+    Word() = default;
+    Word(uint32_t offset_, size_t bytes_, size_t chars_, unsigned flags_, uint64_t hash_)
+        : offset(offset_), bytes(bytes_ & kMaxWordBytes), chars(chars_ & kMaxWordChars), flags(flags_ & 7), hash(hash_) {}
+    uint32_t offset;  // bytes, in the base
+    uint32_t bytes : 15;
+    uint32_t chars : 14;
+    uint32_t flags : 3;  // union over its characters: kAlpha, kSpace, kNotPunct
+    uint64_t hash;       // polynomial.hpp
 };
+static_assert(sizeof(Word) == 16, "a text of 20 MB can have ten million of them");
 
 struct Document {
     std::string_view text;  // UTF-8
