@@ -4,9 +4,10 @@
     python benchmarks/bench.py --quick          # make bench-quick: small, without other libraries, writes no table
     python benchmarks/bench.py --only startup   # one part anew; the other parts stay as they are in results.json
 
-Each part is measured paired and in turn with stock datatrove on the same documents; how is in the part's own file. Exit 1
-where an output differed or a library could not be measured; a gate that does not hold is said in the tables and is no
-failure, because it says as much about the machine. Gives up: comparing machines; ratios come closest to that.
+Each part is measured paired and in turn with stock datatrove on the same documents; how is in the part's own file.
+Exit 1 where an output differed or a library could not be measured; a gate that does not hold is said in the tables
+and is no failure, because it says as much about the machine. Gives up: comparing machines; ratios come closest to
+that.
 """
 
 import argparse
@@ -59,7 +60,7 @@ def measure(parts: list[str], quick: bool, options: argparse.Namespace) -> dict[
     """Details of the parts that were asked for."""
     size: dict[str, Any] = {"documents": options.documents, "data": options.data, "stock_every": options.stock_every}
     if quick:
-        size |= {"documents": 120, "piece_size": 60, "repeats": 1, "stock_every": 1}
+        size |= {"documents": 60, "piece_size": 30, "repeats": 1, "stock_every": 1}
     minhash_size = size | {"stock_every": max(size["stock_every"], 1 if quick else 4)}
     measures: dict[str, Callable[[], Any]] = {
         "pipeline": lambda: {name: pipeline.measure(name, **size) for name in LANGUAGES},
@@ -123,7 +124,8 @@ def main() -> None:
         name: "the data pack" if folder_of(name, options.data).is_relative_to(options.data) else "the mini hub"
         for name in LANGUAGES
     }
-    asked = [f"{key.lstrip('-')} {value}" for key, value in (("--stock-every", options.stock_every),) if value != 1]
+    changed = {"--documents": (options.documents, 20_000), "--stock-every": (options.stock_every, 1)}
+    asked = [f"{option} {value}" for option, (value, usual) in changed.items() if value != usual]
     results = summarise(details) | {
         "gates": tables.gates(details), "machine": machine(), "quick": options.quick, "settings": asked,
         "details": details,

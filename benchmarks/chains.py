@@ -1,10 +1,11 @@
 """The pipeline that is measured, twice: of stock datatrove's steps, and of ours, with the parameters of one profile.
 
-Both: a reader of jsonl.gz, language, Gopher repetition, Gopher quality, spam, a writer of jsonl.gz, all columns carried.
-Ours are the steps that `pipelines/stages.py` puts together, without sampler and ledger, which stock has not. Stock has no
-spam filter; `PlainSpam` is the verdict of `filters.spam` written the plain way. Stock's language filter gets the model that
-ours has (lid.176.ftz; its own is a download of 126 MB), and stock's files go through isal, which is faster than
-Python's gzip, because it is installed here. Gives up: exclusion writers; drops are noted in memory, in both.
+Both: a reader of jsonl.gz, language, Gopher repetition, Gopher quality, spam, a writer of jsonl.gz, all columns
+carried. Ours are the steps that `pipelines/stages.py` puts together, without sampler and ledger, which stock has not.
+Stock has no spam filter; `PlainSpam` is the verdict of `filters.spam` written the plain way. Stock's language filter
+gets the model that ours has (lid.176.ftz; its own is a download of 126 MB), and stock's files go through isal, which
+is faster than Python's gzip, because it is installed here. Gives up: exclusion writers; drops are noted in memory, in
+both.
 """
 
 from collections.abc import Callable, Iterator

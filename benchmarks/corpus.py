@@ -1,8 +1,9 @@
 """The documents of the speed benchmark, as jsonl.gz files of a few hundred documents: the pieces that lanes are given.
 
-English and Vietnamese web pages of the developers' data pack, in the order of its files; where the pack is not there, the
-bundled mini hub's. Texts are in Unicode's composed form (NFC) and blank ones left out, because our reader composes texts and
-rejects blank ones and datatrove's does not: with that out of the way, outputs must be equal. Gives up: other formats.
+English and Vietnamese web pages of the developers' data pack, in the order of its files; where the pack is not there,
+the bundled mini hub's. Texts are in Unicode's composed form (NFC) and blank ones left out, because our reader
+composes texts and rejects blank ones and datatrove's does not: with that out of the way, outputs must be equal. Gives
+up: other formats.
 """
 
 import gzip

@@ -1,9 +1,9 @@
 """Lanes: processes that do the same work side by side, one piece at a time, each with its own clock.
 
-A lane reads one JSON line for each piece, works, and answers with one JSON line: CPU seconds of its own process, counts,
-peak memory. The driver gives the same piece to one lane after the other, so all of them see the same load of the machine,
-and none shares memory, caches or imports with another. Standard library only: peers' environments run this file too.
-Gives up: lanes at the same time; on two cores they would disturb each other.
+A lane reads one JSON line for each piece, works, and answers with one JSON line: CPU seconds of its own process,
+counts, peak memory. The driver gives the same piece to one lane after the other, so all of them see the same load of
+the machine, and none shares memory, caches or imports with another. Standard library only: peers' environments run
+this too. Gives up: lanes at the same time; on two cores they would disturb each other.
 """
 
 import gc
@@ -20,7 +20,7 @@ from typing import Any
 
 Answer = dict[str, Any]
 # One core for each lane, whatever a library would like to use.
-ONE_CORE = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")}
+ONE_CORE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
 
 
 class LaneError(RuntimeError):

@@ -2,9 +2,9 @@
 
     python benchmarks/minhash_speed.py en --documents 20000 --stock-every 4
 
-Signatures: documents in memory to sorted signature files (normalise, split, n-grams, hash, permute, sort, write). Buckets:
-signature files to pairs of documents. Stock's buckets read the very signatures that ours wrote, since they are the
-same bytes. Lanes and clocks as in pipeline.py. What it gives up: reading documents, which pipeline.py has.
+Signatures: documents in memory to sorted signature files (normalise, split, n-grams, hash, permute, sort, write).
+Buckets: signature files to pairs of documents. Stock's buckets read the very signatures that ours wrote, since they
+are the same bytes. Lanes and clocks as in pipeline.py. What it gives up: reading documents, which pipeline.py has.
 """
 
 import argparse

@@ -2,11 +2,11 @@
 
     python benchmarks/peers.py --documents 20000 --peer-every 5
 
-Makes a virtual environment for every library below a cache folder (`--cache`, PyPI through pip, about 3 GB in all, kept for
-the next time), gives the same pieces to ours and to each of them in turn (lanes.py), and prints CPU microseconds per document.
-Ratio: sum of the peer's time over its pieces by the sum of ours on those pieces, in our first pass over all of them.
-They split words at white space, so verdicts and signatures are other ones than ours; the work is the same in kind.
-What it gives up: their ways to read, write and distribute, and several cores.
+Makes a virtual environment for every library below a cache folder (`--cache`, PyPI through pip, about 3 GB in all,
+kept for the next time), gives the same pieces to ours and to each of them in turn (lanes.py), and prints CPU
+microseconds per document. Ratio: sum of the peer's time over its pieces by the sum of ours on those pieces, in our
+first pass over all of them. They split words at white space, so verdicts and signatures are other ones than ours; the
+work is the same in kind. What it gives up: their ways to read, write and distribute, and several cores.
 """
 
 import argparse
@@ -47,21 +47,21 @@ class Peer:
 
 
 # NeMo Curator requires torch with CUDA (6 GB) and transformers; its text filters import neither.
-_NEMO = (
-    "numpy pandas pyarrow loguru jieba mecab-python3 absl-py comment_parser datasets fsspec hydra-core lmdb omegaconf ray "
-    "typer attrs cattrs regex"
-).split()
+_NEMO = """
+    numpy pandas pyarrow loguru jieba mecab-python3 absl-py comment_parser datasets fsspec hydra-core lmdb omegaconf ray
+    typer attrs cattrs regex
+""".split()  # noqa: SIM905
 # pip finds no set for all that dolma requires within minutes (its s3fs and boto3 pin each other's parts).
-_DOLMA = (
-    "numpy msgspec smart-open omegaconf tqdm requests python-dotenv rich anyascii blingfire charset-normalizer "
-    "fasttext-wheel jq jsonpath-ng necessary nltk platformdirs pyyaml tokenizers uniseg zstandard fsspec typing_extensions "
-    "boto3 setuptools<81 pandas"
-).split()
+_DOLMA = """
+    numpy msgspec smart-open omegaconf tqdm requests python-dotenv rich anyascii blingfire charset-normalizer
+    fasttext-wheel jq jsonpath-ng necessary nltk platformdirs pyyaml tokenizers uniseg zstandard fsspec
+    typing_extensions boto3 setuptools<81 pandas
+""".split()  # noqa: SIM905
 # text-dedup requires pyspark and unisim (tensorflow); its MinHash imports neither.
-_TEXT_DEDUP = (
-    "numpy scipy datasets click click-option-group tqdm rich regex ftfy xxhash bitarray psutil zstandard urllib3 "
-    "setuptools<81"
-).split()
+_TEXT_DEDUP = """
+    numpy scipy datasets click click-option-group tqdm rich regex ftfy xxhash bitarray psutil zstandard urllib3
+    setuptools<81
+""".split()  # noqa: SIM905
 _JUICER = ("py-data-juicer==1.6.1", "aiohttp")
 
 PEERS = (

@@ -1,13 +1,13 @@
-"""Whole pipelines beside stock datatrove: jsonl.gz in, language, Gopher, spam, jsonl.gz out, on one core, outputs compared.
+"""Whole pipelines beside stock datatrove: jsonl.gz in, language, Gopher, spam, jsonl.gz out; outputs compared.
 
     python benchmarks/pipeline.py en vi --documents 20000
 
-Documents come in pieces. Each piece goes through stock and then through several fresh processes of ours, in turn (lanes.py),
-and then once more in the same order: the second pass, memories full, texts new objects. CPU seconds of each process;
-imports and models are loaded before and listed as set-up. The ratio is the sum of stock's time over all pieces by the
-sum of the median of our processes. Stock has no memory between documents, so its second pass is timed on fewer pieces.
-Every document's fate is compared: kept or dropped, by which filter, for which reason, language, score, and the text
-written. What it gives up: remote files, and more than one core.
+Documents come in pieces. Each piece goes through stock and then through several fresh processes of ours, in turn
+(lanes.py), and then once more in the same order: the second pass, memories full, texts new objects. CPU seconds of
+each; imports and models are loaded before and listed as set-up. The ratio is the sum of stock's time over all pieces
+by the sum of the median of our processes. Stock has no memory between documents, so its second pass is timed on fewer
+pieces. Every document's fate is compared: kept or dropped, by which filter, for which reason, language, score, and
+the text written. What it gives up: remote files, and more than one core.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def _sent_to_stock() -> int:
 
 
 def fates(folder: Path) -> dict[str, list[Any]]:
-    """What became of every document: ["kept", hash of the text, language, score] or [filter, reason, language, score]."""
+    """What became of each document: ["kept", hash of its text, language, score], or [filter, reason, ...]."""
     found: dict[str, list[Any]] = json.loads((folder / "dropped.json").read_text())
     for path in folder.glob("*.jsonl.gz"):
         with gzip.open(path, "rb") as lines:

@@ -2,17 +2,19 @@
 
     python benchmarks/startup.py
 
-Stage 1 on the mini hub with two workers. Wall seconds from the command to the last worker's "ready" (the least of several
-runs: the machine is shared). Then, in one process and in CPU seconds, every task of the plan twice: the second time is
-what a source costs without loading anything (its documents, a few hundred, are in it), the first time has models, word
-splitters and imports on top, which a worker pays once for a language and not for a source. `seconds` is the sum: ready,
-plus sources and models shared by two workers. Gives up: the Hub, whose answers take as long as they take.
+Stage 1 on the mini hub with two workers. Wall seconds from the command to the last worker's "ready" (the least of
+several runs: the machine is shared). Then, in one process and in CPU seconds, every task of the plan twice: the
+second time is what a source costs without loading anything (its documents, a few hundred, are in it), the first time
+has models, word splitters and imports on top, which a worker pays once for a language and not for a source. `seconds`
+is the sum: ready, plus sources and models shared by two workers. Gives up: the Hub, whose answers take as long as
+they take.
 """
 
 import argparse
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -29,8 +31,8 @@ READY = re.compile(r"worker ready after ([0-9.]+) s")
 def command(folder: Path, *more: str) -> list[str]:
     """Stage 1 on the mini hub, into `folder`."""
     return [
-        sys.executable, "smollm3_stage1_datatrove_pipeline.py", "--mirror", "examples/mini_hub", "--target-tokens", "300k",
-        "--tasks", "1", "--workers", str(WORKERS), "--output-folder", str(folder / "out"),
+        sys.executable, "smollm3_stage1_datatrove_pipeline.py", "--mirror", "examples/mini_hub",
+        "--target-tokens", "300k", "--tasks", "1", "--workers", str(WORKERS), "--output-folder", str(folder / "out"),
         "--logging-dir", str(folder / "logs"), *more,
     ]  # fmt: skip
 
@@ -56,6 +58,14 @@ def seconds_to_ready(folder: Path, to_the_end: bool) -> dict[str, float]:
         run.terminate()
         run.communicate()
     return found
+
+
+def command_cpu(folder: Path) -> float:
+    """CPU seconds of the command before it starts workers: what `--plan` takes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command(folder, "--plan"), cwd=ROOT, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
 
 
 def tasks_twice(run: Path) -> dict[str, Any]:
@@ -100,6 +110,7 @@ def measure(repeats: int = 3) -> dict[str, Any]:
         for number in range(repeats):
             folder = Path(name) / str(number)
             attempts.append(seconds_to_ready(folder, to_the_end=number == 0))
+        plan_cpu = command_cpu(Path(name) / "plan")
         twice = subprocess.run(
             [sys.executable, __file__, "--twice", f"{name}/0/out"], check=True, capture_output=True, text=True, cwd=ROOT
         )
@@ -108,6 +119,7 @@ def measure(repeats: int = 3) -> dict[str, Any]:
     load = tasks["sources_cpu"] + tasks["models_cpu"]
     return tasks | {
         "ready_seconds": round(ready, 2),
+        "command_cpu": round(plan_cpu, 2),
         "worker_seconds": round(min(attempt["worker"] for attempt in attempts), 2),
         "run_seconds": round(attempts[0]["run"], 1),
         "workers": WORKERS,

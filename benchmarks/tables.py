@@ -19,7 +19,9 @@ STEPS = {
     "gopher_quality": "quality", "spam": "spam", "write": "write jsonl.gz",
 }  # fmt: skip
 # (gate, aim): the figures that this part of the toolkit was asked to reach, as ratios to stock or to the fastest peer.
-PIPELINE_GATES = {("en", "first"): (30, 50), ("vi", "first"): (50, 80), ("en", "second"): (60, 100), ("vi", "second"): (70, 100)}  # fmt: skip
+PIPELINE_GATES = {
+    ("en", "first"): (30, 50), ("vi", "first"): (50, 80), ("en", "second"): (60, 100), ("vi", "second"): (70, 100),
+}  # fmt: skip
 MINHASH_GATES = {"signatures": (70, 100), "buckets": (6, 10)}
 PEER_GATES = {"gopher": (20, 30), "minhash": (1.5, 2)}
 STARTUP_GATE = (10, 5)
@@ -64,15 +66,17 @@ def _pipeline(details: dict[str, Any]) -> Iterator[str]:
         rows.append([f"{NAMES[name]}, {found['documents']:,} documents", *stock])
         for turn in ("first", "second"):
             ours = found[turn]
-            rows.append(["", f"ours, {turn} pass", f"{ours['us']:,.0f}", f"{ours['documents_s']:,}", f"{ours['mb_s']}", f"**{ours['ratio']}**"])  # fmt: skip
+            cost = [f"{ours['us']:,.0f}", f"{ours['documents_s']:,}", f"{ours['mb_s']}"]
+            rows.append(["", f"ours, {turn} pass", *cost, f"**{ours['ratio']}**"])
     yield _table(["", "", "us / document", "documents / s", "MB / s", "ratio"], rows)
     for name, found in details["pipeline"].items():
         low, middle, high = found["first"]["ratio_of_pieces"]
         yield (
-            f"{NAMES[name]}: {found['mismatches']} of {found['compared']:,} compared documents differ; the ratio of single "
-            f"pieces in the first pass is {low} to {high}, median {middle}; {found['sent_to_stock']} documents went to "
-            f"datatrove's own word splitting; files are {found['size_against_gzip_6']} of the size at gzip level 6. Set-up (imports, "
-            f"models; CPU, not in the figures above): stock {found['stock_setup']['seconds']} s, ours "
+            f"{NAMES[name]}: {found['mismatches']} of {found['compared']:,} compared documents differ; the ratio of "
+            f"single pieces in the first pass is {low} to {high}, median {middle}; {found['sent_to_stock']} documents "
+            f"went to datatrove's own word splitting; files are {found['size_against_gzip_6']} of the size at gzip "
+            f"level 6. Set-up (imports, models; CPU, not in the figures above): stock "
+            f"{found['stock_setup']['seconds']} s, ours "
             f"{found['ours_setup']['seconds']} s. Peak memory: stock {found['stock_setup']['peak_memory_mb']} MB, ours "
             f"{found['ours_setup']['peak_memory_mb']} MB."
         )
@@ -96,14 +100,18 @@ def _minhash(details: dict[str, Any]) -> Iterator[str]:
     for name, found in details["minhash"].items():
         for stage in ("signatures", "buckets"):
             cost = found[stage]
-            rows.append([f"{NAMES[name]}, {stage}", f"{cost['stock_us']:,.1f}", f"{cost['us']:,.1f}", f"**{cost['ratio']}**"])  # fmt: skip
+            figures = [f"{cost['stock_us']:,.1f}", f"{cost['us']:,.1f}", f"**{cost['ratio']}**"]
+            rows.append([f"{NAMES[name]}, {stage}", *figures])
     yield _table(["us / document", "stock", "ours", "ratio"], rows)
     differ = sum(found["mismatches"] for found in details["minhash"].values())
     yield f"{differ} signatures or pairs differ."
 
 
 def _peers(details: dict[str, Any]) -> Iterator[str]:
-    labels = {"gopher": "Gopher filters (words, repetition, quality)", "minhash": "MinHash signatures (112 permutations, 5-grams)"}  # fmt: skip
+    labels = {
+        "gopher": "Gopher filters (words, repetition, quality)",
+        "minhash": "MinHash signatures (112 permutations, 5-grams)",
+    }
     for task, found in details["peers"].items():
         rows = [
             [library, f"{cost:,.0f}", "" if library == "ours" else f"{found['ratio'][library]}"]
@@ -115,10 +123,12 @@ def _peers(details: dict[str, Any]) -> Iterator[str]:
 
 def _startup(details: dict[str, Any]) -> Iterator[str]:
     found = details["startup"]
+    cpu = found["command_cpu"] + found["imports_cpu"]
     yield _table(
         [f"stage 1 on the mini hub, {found['sources']} sources, {found['workers']} workers", "seconds"],
         [
             ["from the command to the last worker's ready, wall (least of several)", f"{found['ready_seconds']}"],
+            ["of it CPU: the command up to its plan, and one worker", f"{cpu:.1f}"],
             ["all sources without loading anything, documents included, CPU", f"{found['sources_cpu']}"],
             ["**start-up**", f"**{found['seconds']}**"],
             ["models and word splitters of all languages, CPU, shared by the workers", f"{found['models_cpu']}"],
@@ -151,9 +161,9 @@ def _short(results: dict[str, Any]) -> Iterator[str]:
     rows = []
     for name, found in results["details"].get("pipeline", {}).items():
         for turn in ("first", "second"):
-            rows.append(
-                [f"{NAMES[name]}, {turn} pass", f"{found['stock_us']:,.0f}", f"{found[turn]['us']:,.0f}", f"{found[turn]['ratio']}x"]
-            )  # fmt: skip
+            ours = found[turn]
+            figures = [f"{found['stock_us']:,.0f}", f"{ours['us']:,.0f}", f"{ours['ratio']}x"]
+            rows.append([f"{NAMES[name]}, {turn} pass", *figures])
     for stage, label in (("signatures", "MinHash signatures"), ("buckets", "MinHash buckets")):
         if "minhash" in results["details"]:
             cost = results["details"]["minhash"]["en"][stage]

@@ -1,8 +1,9 @@
 """data-juicer's operators closest to Gopher's rules, as a lane: statistics of every document, then the decisions.
 
-Word repetition for Gopher's nine lengths of n-gram, the number of words, and its rules on characters and lines; it has none
-for stop words, bullets or repeated lines. Runs in the environment that benchmarks/peers.py makes. Words are split at white
-space. Gives up: its Dataset layer, which costs more on top; batches are dictionaries in memory, as its operators get them.
+Word repetition for Gopher's nine lengths of n-gram, the number of words, and its rules on characters and lines; it
+has none for stop words, bullets or repeated lines. Runs in the environment that benchmarks/peers.py makes. Words are
+split at white space. Gives up: its Dataset layer, which costs more on top; batches are dictionaries in memory, as its
+operators get them.
 """
 
 import sys

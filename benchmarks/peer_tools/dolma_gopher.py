@@ -1,7 +1,7 @@
 """dolma's tagger `gopher_v2`, as a lane: Gopher's quantities of every document.
 
-Runs in the environment that benchmarks/peers.py makes. It computes the quantities and leaves the decision to a later step,
-so nothing is dropped early; words are split at white space. Gives up: reading and writing of attribute files.
+Runs in the environment that benchmarks/peers.py makes. It computes the quantities and leaves the decision to a later
+step, so nothing is dropped early; words are split at white space. Gives up: reading and writing of attribute files.
 """
 
 import sys

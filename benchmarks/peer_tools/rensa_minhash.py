@@ -1,7 +1,7 @@
 """rensa's R-MinHash of 112 permutations over all 5-grams, by its batch call, as a lane.
 
-Runs in the environment that benchmarks/peers.py makes. Its faster "rho" sketch is left out: it samples tokens by their
-position, so equal sets of n-grams get different signatures. Gives up: its own deduplicator.
+Runs in the environment that benchmarks/peers.py makes. Its faster "rho" sketch is left out: it samples tokens by
+their position, so equal sets of n-grams get different signatures. Gives up: its own deduplicator.
 """
 
 import sys
