@@ -1,6 +1,6 @@
 """All speed figures by one command: pipelines, MinHash, other libraries, start-up; into results.json and the tables.
 
-    python benchmarks/bench.py                  # make bench: everything in full, about half an hour on an idle core
+    python benchmarks/bench.py                  # make bench: everything in full, long
     python benchmarks/bench.py --quick          # make bench-quick: small, without other libraries, writes no table
     python benchmarks/bench.py --only startup   # one part anew; the other parts stay as they are in results.json
 

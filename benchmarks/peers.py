@@ -46,7 +46,7 @@ class Peer:
     packages: tuple[str, ...] = ()
 
 
-# NeMo Curator requires torch with CUDA (6 GB) and transformers; its text filters import neither.
+# NeMo Curator requires torch with CUDA and transformers; its text filters import neither.
 _NEMO = """
     numpy pandas pyarrow loguru jieba mecab-python3 absl-py comment_parser datasets fsspec hydra-core lmdb omegaconf ray
     typer attrs cattrs regex

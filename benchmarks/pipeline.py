@@ -69,7 +69,7 @@ def _document(row: dict[str, str]) -> Any:
 
 
 def _sent_to_stock() -> int:
-    """Documents for which the native core asked datatrove."""
+    """Verdicts that the native core has left to datatrove's own code, by any step, in this process."""
     from filters import native
 
     return sum(count for (path, _, _), count in native.counts.items() if path == "stock")
@@ -144,13 +144,13 @@ class Comparison:
             size, level_6 = _size_against_level_6(out[self.ours[0]])
             self.sizes = [self.sizes[0] + size, self.sizes[1] + level_6]
 
-    def shares(self, repeats: int = 3) -> dict[str, Any]:
+    def shares(self, stock_pieces: int = 1) -> dict[str, Any]:
         """Share of each step, of ours in both passes (a fresh process) and of stock (few pieces)."""
         found: dict[str, Any] = {}
         with self._open("ours") as metered:
             for turn in PASSES:
                 found[turn] = self._shares(metered, self.pieces)
-        found["stock"] = self._shares(self.lanes["stock"], self.pieces[:repeats])
+        found["stock"] = self._shares(self.lanes["stock"], self.pieces[:stock_pieces])
         return found
 
     def _shares(self, asked: Lane, pieces: Sequence[Piece]) -> dict[str, float]:

@@ -73,12 +73,12 @@ def _pipeline(details: dict[str, Any]) -> Iterator[str]:
         low, middle, high = found["first"]["ratio_of_pieces"]
         yield (
             f"{NAMES[name]}: {found['mismatches']} of {found['compared']:,} compared documents differ; the ratio of "
-            f"single pieces in the first pass is {low} to {high}, median {middle}; {found['sent_to_stock']} documents "
-            f"went to datatrove's own word splitting; files are {found['size_against_gzip_6']} of the size at gzip "
-            f"level 6. Set-up (imports, models; CPU, not in the figures above): stock "
-            f"{found['stock_setup']['seconds']} s, ours "
-            f"{found['ours_setup']['seconds']} s. Peak memory: stock {found['stock_setup']['peak_memory_mb']} MB, ours "
-            f"{found['ours_setup']['peak_memory_mb']} MB."
+            f"single pieces in the first pass is {low} to {high}, median {middle}; the native core left "
+            f"{found['sent_to_stock']} verdicts of both passes to datatrove's own code; files are "
+            f"{found['size_against_gzip_6']} of the size at gzip level 6. Set-up (imports, models; CPU, "
+            f"not in the figures above): stock {found['stock_setup']['seconds']} s, ours "
+            f"{found['ours_setup']['seconds']} s. Peak memory: stock {found['stock_setup']['peak_memory_mb']} MB, "
+            f"ours {found['ours_setup']['peak_memory_mb']} MB."
         )
 
 
