@@ -9,7 +9,7 @@ FUZZ_TEXTS ?= 100000
 FUZZ_MINUTES ?= 0
 FALLBACK_TESTS := tests/native tests/filters tests/pipelines/test_doctor.py tests/test_local_mixture.py
 
-.PHONY: help setup demo test test-quick test-fallback sanitize fuzz proof compilers lint format bench clean
+.PHONY: help setup demo test test-quick test-fallback sanitize fuzz proof compilers lint format bench bench-quick bench-all clean
 
 help:
 	@echo "make demo        stage 1 on the bundled sample, 2 workers"
@@ -21,7 +21,9 @@ help:
 	@echo "make proof       every profile on every document of ../shared/data against stock (an hour)"
 	@echo "make compilers   g++, clang++ and g++ for aarch64 compile the native core without a warning"
 	@echo "make lint        ruff and mypy"
-	@echo "make bench       the benchmarks behind the tables (needs ../shared/data)"
+	@echo "make bench       speed beside stock datatrove and other libraries, into benchmarks/results.json and the tables"
+	@echo "make bench-quick the same in small, to see that it works; writes nothing"
+	@echo "make bench-all   every benchmark (needs ../shared/data)"
 	@echo "make clean       remove .venv and the demo's output"
 
 $(VENV)/run.stamp: pyproject.toml requirements_datatrove.txt
@@ -77,9 +79,17 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 
 bench: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick)
+
+bench-quick: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/bench.py --quick
+
+bench-all: bench
 	$(BIN)/python benchmarks/readers.py ../shared/data
 	$(BIN)/python benchmarks/fast_gopher.py en vi --documents 20000 --stock-every 50
 	$(BIN)/python benchmarks/fast_minhash.py en vi --documents 5000
+	$(BIN)/python benchmarks/dedup.py speed ../shared/data
+	$(BIN)/python benchmarks/dedup.py memory
 	$(BIN)/python benchmarks/html_extraction.py
 	$(BIN)/python benchmarks/spam_table.py
 	$(BIN)/python benchmarks/vietnamese_profile.py
