@@ -90,6 +90,15 @@ def splitter_available(language: str) -> str | None:
 
 
 _LONG_RUN = re.compile(rf"\S{{{MAX_RUN + 1}}}")
+_SPACE = re.compile(r"\s")
+
+
+def _has_long_run(text: str) -> bool:
+    # A run of that length covers two neighbouring multiples of half of it, with no white space from one to the other;
+    # the pattern itself looks at every character and is asked only then.
+    step = MAX_RUN // 2
+    suspicious = any(_SPACE.search(text, at, at + step) is None for at in range(0, len(text) - step, step))
+    return suspicious and _LONG_RUN.search(text) is not None
 
 
 def refuse_long_run(text: str, word_code: str) -> None:
@@ -97,8 +106,10 @@ def refuse_long_run(text: str, word_code: str) -> None:
 
     Chinese, Japanese, Korean and Thai are written in long runs, have other splitters, and are never refused.
     """
+    if len(text) <= MAX_RUN:
+        return
     quadratic = _splitter(word_code) in ("SpaCyTokenizer", "WhitespaceTokenizer")
-    if len(text) > MAX_RUN and quadratic and _LONG_RUN.search(text):
+    if quadratic and _has_long_run(text):
         raise UnsplittableText(f"more than {MAX_RUN} characters without white space")
 
 

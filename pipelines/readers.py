@@ -10,7 +10,7 @@ import datetime
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from time import perf_counter
@@ -100,6 +100,10 @@ class SourceReader(BaseReader):
         self.metadata_fields = tuple(
             (f"row_{name}" if name in taken else name, FieldPath(name)) for name in metadata_fields
         )
+        # Name, column, and the place inside the column where there is one.
+        self.metadata_columns = tuple(
+            (name, field.name, field if len(field.steps) > 1 else None) for name, field in self.metadata_fields
+        )
         self.row_adapter = adapter
         self.rejects_writer = rejects_writer
         self.wanted = wanted
@@ -176,39 +180,58 @@ class _Run:
         if adapter is not None and adapter.batch_rows > 1:
             rows = _prefetched(rows, adapter, wanted)
         number = -1
-        for value, rule in rows:
-            if rule is BLANK:
-                counts["blank_lines"] += 1
-                continue
-            if rule is OTHER_RECORD:
-                counts["other_records"] += 1
-                continue
-            number += 1
-            if rule is _UNWANTED:
-                counts["rows"] += 1
-                counts["not_wanted"] += 1
-                continue
-            if rule is not None:
-                self.reject(rule, value, None, file.path, number)
-                continue
-            # One row is one item, except where an adapter finds several rows of this source in it, or none.
-            for item in ((text_of(value), None, None),) if adapter is None else adapter.rows(value, wanted):
-                if item is NOT_WANTED:
+        plain = 0  # documents of the frequent case: a row with its text in it
+        try:
+            for value, rule in rows:
+                if rule is None and adapter is None:
+                    number += 1
+                    made = self.document(text_of(value), None, None, value, file.path, number)
+                    if type(made) is str:
+                        self.reject(made, value, text_of(value), file.path, number)
+                        continue
+                    self.rows += 1
+                    plain += 1
+                    yield made
+                    continue
+                if rule is BLANK:
+                    counts["blank_lines"] += 1
+                    continue
+                if rule is OTHER_RECORD:
+                    counts["other_records"] += 1
+                    continue
+                number += 1
+                if rule is _UNWANTED:
                     counts["rows"] += 1
                     counts["not_wanted"] += 1
                     continue
-                if isinstance(item, Rejected):
-                    self.reject(item.rule, value, item.text, file.path, number)
+                if rule is not None:
+                    self.reject(rule, value, None, file.path, number)
                     continue
-                text, ident, metadata = item
-                made = self.document(text, ident, metadata, value, file.path, number)
-                if isinstance(made, str):
-                    self.reject(made, value, text, file.path, number)
-                    continue
-                self.rows += 1
-                counts["rows"] += 1
-                counts["documents"] += 1
-                yield made
+                assert adapter is not None
+                yield from self.adapted(adapter.rows(value, wanted), value, file.path, number)
+        finally:
+            counts["rows"] += plain
+            counts["documents"] += plain
+
+    def adapted(self, items: Iterable[Any], value: Any, path: str, number: int) -> Iterator[Document]:
+        """The documents that an adapter finds in one row: one, several, or none."""
+        for item in items:
+            if item is NOT_WANTED:
+                self.counts["rows"] += 1
+                self.counts["not_wanted"] += 1
+                continue
+            if isinstance(item, Rejected):
+                self.reject(item.rule, value, item.text, path, number)
+                continue
+            text, ident, metadata = item
+            made = self.document(text, ident, metadata, value, path, number)
+            if isinstance(made, str):
+                self.reject(made, value, text, path, number)
+                continue
+            self.rows += 1
+            self.counts["rows"] += 1
+            self.counts["documents"] += 1
+            yield made
 
     def document(
         self,
@@ -231,11 +254,11 @@ class _Run:
         if not (text.isascii() or unicodedata.is_normalized("NFC", text)):
             text = unicodedata.normalize("NFC", text)
         metadata = dict(reader.default_metadata)
-        for name, field in reader.metadata_fields:
-            value = row.get(field.name)
-            if value is None and len(field.steps) > 1:
-                value = field.get(row)
-            metadata[name] = value if type(value) is str else jsonable(value)
+        for name, column, field in reader.metadata_columns:
+            value = row.get(column)
+            if value is None:
+                value = field.get(row) if field is not None else None
+            metadata[name] = value if value is None or type(value) is str else jsonable(value)
         if metadata_of_adapter:
             for name, value in metadata_of_adapter.items():
                 metadata.setdefault(name, jsonable(value))
