@@ -23,6 +23,7 @@ from pipelines.dedup import store
 from pipelines.dedup.canaries import canary_texts
 from pipelines.dedup.config import MinhashConfig
 from pipelines.dedup.documents import read_documents
+from pipelines.dedup.near_pairs import half_equal
 from pipelines.dedup.work import Work
 
 NAME = "minhash"
@@ -172,7 +173,7 @@ def num_parts(work: Work) -> int:
 
 
 def match(work: Work, part: int) -> None:
-    """Pairs of documents with one signature in a bucket: array `edges`."""
+    """Pairs of documents with one signature in a bucket: array `edges`; some that have nearly: `near`."""
     config, splits = work.plan.config.minhash, _splits(work)
     bucket, split = divmod(part, splits)
     top = int(_mersenne_prime) if config.precision == 64 else 1 << 32
@@ -187,10 +188,11 @@ def match(work: Work, part: int) -> None:
             records = records[int(np.searchsorted(first, low)) : end]
         hashes.append(np.ascontiguousarray(records["hashes"]))
         numbers.append(records["row"].astype(np.uint64) + work.offsets[index])
-    number = np.concatenate(numbers)
+    row, number = np.concatenate(hashes), np.concatenate(numbers)
+    del hashes
     store.commit(
         work.folder(f"{NAME}.match", part),
-        {"edges": equal_rows(np.concatenate(hashes), number)},
+        {"edges": equal_rows(row, number), "near": half_equal(row, number)},
         {"records": len(number)},
     )
 
