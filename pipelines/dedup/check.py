@@ -20,6 +20,7 @@ from datatrove.utils.text import ngrams
 
 from pipelines.dedup import minhash, store
 from pipelines.dedup.canaries import CanaryError, canary_texts
+from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.documents import read_documents
 from pipelines.dedup.work import CANARY_ROWS, Work
 
@@ -29,9 +30,9 @@ BLOCK = 4_000_000
 Sets = Callable[[int], np.ndarray]
 
 
-def is_wanted(work: Work, name: str) -> bool:
+def is_wanted(config: DedupConfig, name: str) -> bool:
     """Whether the clusters of a method are checked."""
-    return name == minhash.NAME and work.plan.config.minhash.min_similarity is not None
+    return name == minhash.NAME and config.minhash.min_similarity is not None
 
 
 def scan_candidates(work: Work, index: int) -> None:
@@ -154,9 +155,8 @@ def split(work: Work, numbers: np.ndarray, labels: np.ndarray, outside: np.ndarr
     min_similarity = work.plan.config.minhash.min_similarity
     assert min_similarity is not None
     found = labels.copy()
-    firsts = np.flatnonzero(np.append(True, labels[order][1:] != labels[order][:-1])) if len(order) else []
-    for places in np.split(order, firsts[1:]):
-        if len(places):
-            members = numbers[places]
-            found[places] = members[leaders(members, outside[places], sets, min_similarity)]
+    ends = np.flatnonzero(labels[order][1:] != labels[order][:-1]) + 1
+    for places in np.split(order, ends) if len(order) else ():
+        members = numbers[places]
+        found[places] = members[leaders(members, outside[places], sets, min_similarity)]
     return found

@@ -39,7 +39,7 @@ def decide(work: Work, name: str) -> None:
     numbers, labels, outside = numbers[ours], labels[ours], outside[ours]
     repeats = _repeats(table, numbers, labels, outside)
     merits = _merits(work, table, numbers, outside)
-    if check.is_wanted(work, name):
+    if check.is_wanted(work.plan.config, name):
         labels = check.split(work, numbers, labels, outside, best_first(labels, *merits))
     winners = survivors(labels.astype(np.int64, copy=False), *merits)
     removed = ~outside & (winners != np.arange(len(numbers))) & ~repeats

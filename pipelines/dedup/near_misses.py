@@ -53,7 +53,7 @@ def _candidates(work: Work, removed: np.ndarray) -> np.ndarray:
     for part in range(minhash.num_parts(work)):
         folder = work.folder(f"{minhash.NAME}.match", part)
         found.append(np.asarray(store.load(folder, "near")).reshape(-1, 2))
-        if is_wanted(work, minhash.NAME):
+        if is_wanted(work.plan.config, minhash.NAME):
             edges = np.asarray(store.load(folder, "edges")).reshape(-1, 2)
             found.append(drawn(_there(work, edges, removed), PER_PART))
     pairs = np.unique(np.sort(_there(work, np.concatenate(found), removed), axis=1), axis=0)

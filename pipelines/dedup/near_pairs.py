@@ -1,4 +1,4 @@
-"""Which pairs of a bucket are nearly in one: neighbours in its order with an equal first half of hashes and another rest.
+"""Pairs of documents that nearly share a bucket: neighbours in its order, equal in the first half of its hashes only.
 
 With 14 x 8 a pair at similarity 0.6 is one with a chance of 0.86 (1 - (1 - s^4)^14), at 0.4 of 0.30, at 0.2 of 0.02.
 Costs a second sort of the bucket; a part keeps `PER_PART` of them, drawn by a hash. Gives up: pairs that are no

@@ -174,7 +174,7 @@ def _all_stages(work: Work, pool: Pool, note: Say, log: Callable[[str], object])
         stage(f"{name}.match", module.match, range(module.num_parts(work)), "parts")
         if hasattr(module, "settle"):
             module.settle(work, stage)
-        if check.is_wanted(work, name):
+        if check.is_wanted(work.plan.config, name):
             stage(check.STAGE, check.scan_candidates, every, "files")
         if not store.is_committed(work.folder(f"{name}.decided")):
             run_job(work, _decide_job(name), 0)

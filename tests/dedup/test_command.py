@@ -9,7 +9,7 @@ import pytest
 from pipelines.config import load_config
 from pipelines.dedup.command import execute_dedup, parameters
 from pipelines.dedup.config import DedupConfig, ExactConfig, MinhashConfig, SentenceConfig, SimhashConfig
-from pipelines.dedup.explain import chance, threshold
+from pipelines.dedup.curve import chance, threshold
 from pipelines.dedup.methods import METHODS
 from pipelines.dedup.run import run_dedup
 from pipelines.errors import ConfigError, UserError
