@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def resident(key: str) -> int:
 
 
 def measure(folder: Path, stage: str) -> None:
-    """Run one stage; print by how many bytes its first job raised the memory of the process."""
+    """Run one stage; print by how many bytes its first job raised the memory, and CPU time of all jobs."""
     work = work_in(folder, stage)
     stock = minhash.stock_config(work.plan.config.minhash)
     minhash.Signer(stock).signature(minhash.words_of("one two three four five six", "en", stock))
@@ -105,15 +106,18 @@ def measure(folder: Path, stage: str) -> None:
     # 5 sets the peak to what is held now (Linux: Documentation/filesystems/proc.rst).
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
+    started = time.process_time()
     first()
     peak = resident("VmHWM") - before
     for job in others:
         job()
-    print(json.dumps({"peak": peak}))
+    cpu = time.process_time() - started
+    print(f"{stage}: {cpu / work.plan.num_documents * 1e6:.1f} us a document", file=sys.stderr)
+    print(json.dumps({"peak": peak, "cpu_us": cpu / work.plan.num_documents * 1e6}))
 
 
-def peaks(run: Path, folder: Path, stages: list[str]) -> dict[str, int]:
-    """The peak of each of these stages, one after the other."""
+def measurements(run: Path, folder: Path, stages: list[str]) -> dict[str, dict[str, float]]:
+    """What `measure` says of each of these stages, one after the other."""
     plan = freeze(run, against=[], config=config_of("index"))
     folder.mkdir(exist_ok=True)
     (folder / "out").mkdir(exist_ok=True)
@@ -122,31 +126,37 @@ def peaks(run: Path, folder: Path, stages: list[str]) -> dict[str, int]:
     for stage in stages:
         command = [sys.executable, str(Path(__file__).with_name("dedup.py")), "measure", str(folder), stage]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found[stage] = json.loads(done.stdout)["peak"]
-        print(f"{plan.num_documents:,}: {stage}: {found[stage] / 1e6:.0f} MB", file=sys.stderr)
+        found[stage] = json.loads(done.stdout)
+        print(f"{plan.num_documents:,}: {stage}: {found[stage]['peak'] / 1e6:.0f} MB", file=sys.stderr)
     return found
 
 
 def memory(data: Path) -> None:
     """Print the table of peak memory."""
-    found: dict[str, list[int]] = {stage: [] for stage in STAGES}
+    found: dict[str, list[dict[str, float]]] = {stage: [] for stage in STAGES}
     for documents in SIZES:
         with tempfile.TemporaryDirectory() as name:
             run = pieces_run(data, Path(name) / "made", documents)
-            for stage, peak in peaks(run, Path(name) / "dedup", list(STAGES)).items():
-                found[stage].append(peak)
+            for stage, measured in measurements(run, Path(name) / "dedup", list(STAGES)).items():
+                found[stage].append(measured)
     with tempfile.TemporaryDirectory() as name:
         text = "\n".join(row["text"] for row in near_dups(data)) * 2
         long = text.encode()[:LONG_BYTES].decode(errors="ignore")
         run = make_run(iter([("long", long)]), Path(name) / "made", "long", files=1)
-        one = peaks(run, Path(name) / "dedup", ["index", "exact.scan", "exact.match", "exact.decide", "minhash.scan"])
+        one = measurements(
+            run, Path(name) / "dedup", ["index", "exact.scan", "exact.match", "exact.decide", "minhash.scan"]
+        )
     sizes = " | ".join(f"{documents:,}" for documents in SIZES)
-    print(f"| stage | {sizes} | grows with | bytes a document |\n|---|---:|---:|---:|---|---:|")
-    for stage, row in found.items():
+    print(
+        f"| stage | {sizes} | grows with | bytes a document | CPU us a document |\n|---|---:|---:|---:|---|---:|---:|"
+    )
+    for stage, results in found.items():
+        row = [result["peak"] for result in results]
         shown = " | ".join(f"{peak / 1e6:.0f} MB" for peak in row)
         share = {"file": 8, "corpus": 1}[STAGES[stage]]
         slope = (row[-1] - row[0]) / (SIZES[-1] - SIZES[0]) * share
-        print(f"| {stage} | {shown} | {STAGES[stage]} | {slope:,.0f} |")
+        us = "" if stage == "simhash.scan" else f"{results[-1]['cpu_us']:.1f}"
+        print(f"| {stage} | {shown} | {STAGES[stage]} | {slope:,.0f} | {us} |")
     print(f"\nOne document of {len(long.encode()) / 1e6:.0f} MB: " + ", ".join(
-        f"{stage} {one[stage] / 1e6:,.0f} MB" for stage in ("index", "exact.scan", "minhash.scan")
+        f"{stage} {one[stage]['peak'] / 1e6:,.0f} MB" for stage in ("index", "exact.scan", "minhash.scan")
     ))  # fmt: skip

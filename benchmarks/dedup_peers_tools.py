@@ -52,7 +52,7 @@ def datasketch(path: Path, checked: bool) -> Labels:
     if not checked:
         for i, one in enumerate(hashes):
             index.insert(i, one)
-        return _components(index.query(one) for one in hashes)
+        return _components([index.query(one) for one in hashes])
     labels: Labels = []
     for i, one in enumerate(hashes):
         found = [j for j in sorted(index.query(one)) if hashes[j].jaccard(one) >= THRESHOLD]
@@ -96,14 +96,11 @@ def text_dedup(path: Path, checked: bool) -> Labels:
     return [minhash.uf.find(i) for i in range(num_documents)]
 
 
-def _components(neighbours: Iterator[list[int]]) -> Labels:
+def _components(neighbours: list[list[int]]) -> Labels:
     """For each document the smallest one of its connected component."""
-    parent: Labels = []
-    for i, found in enumerate(list(neighbours)):
-        parent.append(i)
+    parent = list(range(len(neighbours)))
+    for i, found in enumerate(neighbours):
         for j in found:
-            while len(parent) <= j:
-                parent.append(len(parent))
             a, b = _root(parent, i), _root(parent, j)
             parent[max(a, b)] = min(a, b)
     return [_root(parent, i) for i in range(len(parent))]

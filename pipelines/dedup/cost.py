@@ -86,7 +86,7 @@ def expected_cost(plan: DedupPlan, workers: int) -> Cost:
     serial = {f"{name}.decide": DECIDE_SECONDS * plan.num_documents for name in plan.config.methods}
     at_once = max(1, min(workers, os.cpu_count() or 1, len(plan.files)))
     return Cost(
-        cpu_seconds={stage: round(value, 3) for stage, value in (parallel | serial).items()},
+        cpu_seconds={stage: round(value, 6) for stage, value in (parallel | serial).items()},
         wall_seconds=round(START_SECONDS + sum(parallel.values()) / at_once + sum(serial.values()), 3),
         workers=workers,
         sample_documents=sum(sample.large.lines for sample in samples),
