@@ -1,8 +1,8 @@
 """What a deduplication will take in time: its own stages, run on a sample of the run's own documents.
 
 Of each source some documents of its largest file, and one alone, go through every stage in a temporary folder; the
-difference is the price of a byte, what is left that of a file. Matching and deciding depend on the whole corpus and not
-on a sample; their prices are those of `benchmarks/dedup.py memory` at 320,000 documents. Gives up: how much faster
+difference is the price of a byte, what is left that of a file. Matching, deciding and the tables at the end depend on
+the whole corpus and not on a sample; their prices are those of `benchmarks/dedup.py memory`. Gives up: how much faster
 later documents are once the word splitters know the words (real runs are faster than this says), slow disks, and what
 other processes take.
 """
@@ -37,9 +37,10 @@ SAMPLE_BYTES = 6_000_000
 MOST_OF_A_SOURCE = 1_000_000
 LEAST_OF_A_SOURCE = 60_000
 MOST_DOCUMENTS = 2000
-# CPU seconds for each document, all parts of a stage together (benchmarks/dedup.py memory, 320,000 documents).
-MATCH_SECONDS = {"exact": 1.0e-6, "minhash": 20e-6, "simhash": 10e-6}
-DECIDE_SECONDS = 20e-6
+# CPU seconds for each document, all parts of a stage together (benchmarks/dedup.py memory, 80,000 documents).
+MATCH_SECONDS = {"exact": 0.3e-6, "minhash": 5e-6, "simhash": 1.4e-6}
+DECIDE_SECONDS = 2.4e-6
+REPORT_SECONDS = 20e-6
 # Until a worker has imported what it needs (same command, ten documents).
 START_SECONDS = 4.0
 
@@ -84,6 +85,7 @@ def expected_cost(plan: DedupPlan, workers: int) -> Cost:
     parallel = {stage: _scaled(stage, found, samples, plan) for stage, found in seconds.items()}
     parallel |= {f"{name}.match": MATCH_SECONDS[name] * plan.num_documents for name in plan.config.methods}
     serial = {f"{name}.decide": DECIDE_SECONDS * plan.num_documents for name in plan.config.methods}
+    serial["report"] = REPORT_SECONDS * plan.num_documents
     at_once = max(1, min(workers, os.cpu_count() or 1, len(plan.files)))
     return Cost(
         cpu_seconds={stage: round(value, 6) for stage, value in (parallel | serial).items()},

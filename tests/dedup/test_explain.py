@@ -93,7 +93,12 @@ def test_time_is_said_for_every_stage(tmp_path: Path, methods: list[str]) -> Non
     config = DedupConfig(methods=methods, minhash=MinhashConfig(min_similarity=0.8))  # type: ignore[arg-type]
     plan = freeze(run, against=[other], config=config)
     cost = expected_cost(plan, workers=2)
-    expected = {"index", "write", *(f"{name}.{what}" for name in methods for what in ("scan", "match", "decide"))}
+    expected = {
+        "index",
+        "write",
+        "report",
+        *(f"{name}.{what}" for name in methods for what in ("scan", "match", "decide")),
+    }
     assert set(cost.cpu_seconds) == expected | ({"minhash.shingles"} if "minhash" in methods else set())
     assert min(cost.cpu_seconds.values()) > 0
     assert cost.wall_seconds > 0
