@@ -15,6 +15,7 @@ are similar and which are large; every survivor is compared with all that are le
 from collections.abc import Callable
 
 import numpy as np
+from datatrove.pipeline.dedup.minhash import MinhashConfig as StockConfig
 from datatrove.utils.hashing import create_hash_func
 from datatrove.utils.text import ngrams
 
@@ -39,21 +40,16 @@ def scan_candidates(work: Work, index: int) -> None:
     """The n-grams of one file's candidates and canaries: arrays `row`, `end` and `shingles` (sorted for each row)."""
     file = work.plan.files[index]
     stock = minhash.stock_config(work.plan.config.minhash)
-    hash_of = create_hash_func(stock.hash_config)
     rows = _candidates(work, index)
     wanted = set(rows[rows < file.lines].tolist())
     sets: list[np.ndarray] = []
-
-    def add(text: str, language: str | None) -> None:
-        words = minhash.words_of(text, language, stock)
-        sets.append(np.unique(np.fromiter((hash_of(" ".join(g)) for g in ngrams(words, stock.n_grams)), np.uint64)))
-
     if wanted:
         for row, document in enumerate(read_documents(work, file)):
             if row in wanted:
-                add(document["text"], document["metadata"].get("language") or file.language)
+                language = document["metadata"].get("language") or file.language
+                sets.append(shingles_of(document["text"], language, stock))
     for text in canary_texts(minhash.NAME, index, work.layout.fingerprint, work.plan.config):
-        add(text, None)
+        sets.append(shingles_of(text, None, stock))
     known = np.append(np.array(sorted(wanted), np.uint32), np.arange(CANARY_ROWS, dtype=np.uint32) + file.lines)
     store.commit(
         work.folder(STAGE, index),
@@ -64,6 +60,13 @@ def scan_candidates(work: Work, index: int) -> None:
         },
         {"documents": len(wanted)},
     )
+
+
+def shingles_of(text: str, language: str | None, stock: StockConfig) -> np.ndarray:
+    """The different hashes (uint64) of the n-grams that `minhash` signs, sorted. Raises UnsplittableText."""
+    hash_of = create_hash_func(stock.hash_config)
+    grams = ngrams(minhash.words_of(text, language, stock), stock.n_grams)
+    return np.unique(np.fromiter((hash_of(" ".join(gram)) for gram in grams), np.uint64))
 
 
 def _candidates(work: Work, index: int) -> np.ndarray:
