@@ -183,8 +183,8 @@ def main() -> None:
         rows = near_dups(options.data)
         run = near_dups_run(options.data, folder / "all")
         warm_up = make_run(((row["id"], row["text"]) for row in rows[:10]), folder / "ten", "near-dups", files=1)
-        truth = Truth(options.data, rows)
         results, missing = measure(options.environments or folder / "environments", warm_up, run, folder)
+    truth = Truth(options.data, rows)
     data: dict[str, Any] = {"documents": len(rows), "pairs": len(truth.pairs), "tools": {}, "missing": missing}
     for tool, found in results.items():
         assert all(one["labels"] == found[0]["labels"] for one in found), f"{tool}: other clusters in another run"

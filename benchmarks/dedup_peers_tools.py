@@ -125,7 +125,10 @@ TOOLS: dict[str, tuple[str, Callable[[Path, bool], Labels], bool]] = {
 def usage() -> tuple[float, int]:
     """(CPU seconds of this process and its children, bytes of the largest of them at its peak)."""
     both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in both), max(one.ru_maxrss for one in both) * 1024
+    # ru_maxrss of a process counts what its parent held when it was started; VmHWM (Linux) does not.
+    own = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert own
+    return sum(one.ru_utime + one.ru_stime for one in both), max(int(own[1]), both[1].ru_maxrss) * 1024
 
 
 def measured(call: Callable[[Path], Labels], warm_up: Path, path: Path) -> dict[str, object]:

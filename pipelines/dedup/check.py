@@ -15,10 +15,10 @@ are similar and which are large; every survivor is compared with all that are le
 from collections.abc import Callable
 
 import numpy as np
-from datatrove.pipeline.dedup.minhash import MinhashConfig as StockConfig
 from datatrove.utils.hashing import create_hash_func
 from datatrove.utils.text import ngrams
 
+from filters.text import split_words
 from pipelines.dedup import minhash, store
 from pipelines.dedup.canaries import CanaryError, canary_texts
 from pipelines.dedup.config import DedupConfig
@@ -39,7 +39,7 @@ def is_wanted(config: DedupConfig, name: str) -> bool:
 def scan_candidates(work: Work, index: int) -> None:
     """The n-grams of one file's candidates and canaries: arrays `row`, `end` and `shingles` (sorted for each row)."""
     file = work.plan.files[index]
-    stock = minhash.stock_config(work.plan.config.minhash)
+    signer = minhash.Signer(minhash.stock_config(work.plan.config.minhash))
     rows = _candidates(work, index)
     wanted = set(rows[rows < file.lines].tolist())
     sets: list[np.ndarray] = []
@@ -47,9 +47,9 @@ def scan_candidates(work: Work, index: int) -> None:
         for row, document in enumerate(read_documents(work, file)):
             if row in wanted:
                 language = document["metadata"].get("language") or file.language
-                sets.append(shingles_of(document["text"], language, stock))
+                sets.append(shingles_of(document["text"], language, signer))
     for text in canary_texts(minhash.NAME, index, work.layout.fingerprint, work.plan.config):
-        sets.append(shingles_of(text, None, stock))
+        sets.append(shingles_of(text, None, signer))
     known = np.append(np.array(sorted(wanted), np.uint32), np.arange(CANARY_ROWS, dtype=np.uint32) + file.lines)
     store.commit(
         work.folder(STAGE, index),
@@ -62,10 +62,14 @@ def scan_candidates(work: Work, index: int) -> None:
     )
 
 
-def shingles_of(text: str, language: str | None, stock: StockConfig) -> np.ndarray:
+def shingles_of(text: str, language: str | None, signer: minhash.Signer) -> np.ndarray:
     """The different hashes (uint64) of the n-grams that `minhash` signs, sorted. Raises UnsplittableText."""
-    hash_of = create_hash_func(stock.hash_config)
-    grams = ngrams(minhash.words_of(text, language, stock), stock.n_grams)
+    if signer.fast is None:
+        words = minhash.words_of(text, language, signer.config)
+    else:
+        words = split_words(signer.fast.simplify(text), minhash.splitter_of(language))
+    hash_of = create_hash_func(signer.config.hash_config)
+    grams = ngrams(words, signer.config.n_grams)
     return np.unique(np.fromiter((hash_of(" ".join(gram)) for gram in grams), np.uint64))
 
 

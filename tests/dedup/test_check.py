@@ -119,6 +119,14 @@ def test_n_grams_of_another_document_are_noticed(work: Work) -> None:
         decide(work, "minhash")
 
 
+def test_n_grams_are_the_same_without_the_native_core() -> None:
+    signer = minhash.Signer(minhash.stock_config(MinhashConfig()))
+    stock = minhash.Signer(minhash.stock_config(MinhashConfig()))
+    stock.fast = None
+    for text in [*passages()[:40], "Le café du 3 mars était fermé, élève !", "a b c d e a b c d e"]:
+        assert np.array_equal(check.shingles_of(text, "en", signer), check.shingles_of(text, "en", stock))
+
+
 SETS = st.lists(st.sets(st.integers(0, 12), min_size=1), min_size=1, max_size=12)
 
 
