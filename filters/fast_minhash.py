@@ -109,6 +109,13 @@ class FastMinhash:
             simple = None
         return simplify_text(text, self.norm_config) if simple is None else simple
 
+    def grams(self, words: list[str], word_code: str) -> np.ndarray:
+        """The different hashes of the words' n-grams (uint64), sorted; none where the words do not fill one."""
+        words_of = splitter(word_code)
+        if words_of is None:
+            raise RuntimeError(native.why_not())
+        return np.frombuffer(self._hasher.grams(words_of.core.wrap("", words)), "<u8")
+
     def permute(self, hashes: np.ndarray) -> np.ndarray:
         """The smallest value of each permutation over n-grams' hashes (uint64, contiguous)."""
         return np.frombuffer(self._hasher.permute(hashes), self.dtype)

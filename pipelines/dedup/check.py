@@ -64,12 +64,11 @@ def scan_candidates(work: Work, index: int) -> None:
 
 def shingles_of(text: str, language: str | None, signer: minhash.Signer) -> np.ndarray:
     """The different hashes (uint64) of the n-grams that `minhash` signs, sorted. Raises UnsplittableText."""
-    if signer.fast is None:
-        words = minhash.words_of(text, language, signer.config)
-    else:
-        words = split_words(signer.fast.simplify(text), minhash.splitter_of(language))
+    code = minhash.splitter_of(language)
+    if signer.fast is not None:
+        return signer.fast.grams(split_words(signer.fast.simplify(text), code), code)
     hash_of = create_hash_func(signer.config.hash_config)
-    grams = ngrams(words, signer.config.n_grams)
+    grams = ngrams(minhash.words_of(text, language, signer.config), signer.config.n_grams)
     return np.unique(np.fromiter((hash_of(" ".join(gram)) for gram in grams), np.uint64))
 
 

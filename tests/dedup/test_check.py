@@ -119,11 +119,20 @@ def test_n_grams_of_another_document_are_noticed(work: Work) -> None:
         decide(work, "minhash")
 
 
-def test_n_grams_are_the_same_without_the_native_core() -> None:
-    signer = minhash.Signer(minhash.stock_config(MinhashConfig()))
-    stock = minhash.Signer(minhash.stock_config(MinhashConfig()))
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        MinhashConfig(),
+        MinhashConfig(precision=32, n_grams=2),
+        MinhashConfig(hash="sha1", norm_numbers=False),
+        MinhashConfig(hash="sha1", precision=32, keep_marks=False),
+    ],
+)
+def test_n_grams_are_the_same_without_the_native_core(parameters: MinhashConfig) -> None:
+    signer = minhash.Signer(minhash.stock_config(parameters))
+    stock = minhash.Signer(minhash.stock_config(parameters))
     stock.fast = None
-    for text in [*passages()[:40], "Le café du 3 mars était fermé, élève !", "a b c d e a b c d e"]:
+    for text in [*passages()[:40], "Le café du 3 mars était fermé, élève !", "a b c d e a b c d e", "too short"]:
         assert np.array_equal(check.shingles_of(text, "en", signer), check.shingles_of(text, "en", stock))
 
 
