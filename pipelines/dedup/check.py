@@ -64,9 +64,8 @@ def scan_candidates(work: Work, index: int) -> None:
 
 def shingles_of(text: str, language: str | None, signer: minhash.Signer) -> np.ndarray:
     """The different hashes (uint64) of the n-grams that `minhash` signs, sorted. Raises UnsplittableText."""
-    code = minhash.splitter_of(language)
     if signer.fast is not None:
-        return signer.fast.grams(split_words(signer.fast.simplify(text), code), code)
+        return signer.fast.grams(text, minhash.splitter_of(language), split_words)
     hash_of = create_hash_func(signer.config.hash_config)
     grams = ngrams(minhash.words_of(text, language, signer.config), signer.config.n_grams)
     return np.unique(np.fromiter((hash_of(" ".join(gram)) for gram in grams), np.uint64))
