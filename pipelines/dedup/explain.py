@@ -17,11 +17,12 @@ from pipelines.quantities import show_bytes
 _BAR = 50
 _EXAMPLES = 5
 # Bytes a record at the peak of a part, measured by `benchmarks/dedup.py memory` (see docs/decisions.md).
-EXACT_BYTES = 60
+EXACT_BYTES = 90
 MINHASH_BYTES_PER_HASH = 24
 SIMHASH_BYTES = 110
 SENTENCE_BYTES = 70
-DUPLICATE_BYTES = 150
+# Where only ids tell who survives; 100 otherwise.
+DUPLICATE_BYTES = 500
 # What a worker holds before it reads a document: Python, numpy and the English word splitter.
 WORKER_BYTES = 250_000_000
 INDEX_BYTES = 60
