@@ -109,6 +109,19 @@ class FastMinhash:
             simple = None
         return simplify_text(text, self.norm_config) if simple is None else simple
 
+    def grams(self, text: str, word_code: str, split: Split) -> np.ndarray:
+        """The different hashes of a text's n-grams (uint64), sorted; none where its words do not fill one.
+
+        Arguments as for `sign`.
+        """
+        words_of, simple = splitter(word_code), self.simplify(text)
+        if words_of is None:
+            raise RuntimeError(native.why_not())
+        words = words_of.split(simple) if words_of.mode != "given" else None
+        if words is None:
+            words = words_of.core.wrap("", split(simple, word_code))
+        return np.frombuffer(self._hasher.grams(words), "<u8")
+
     def permute(self, hashes: np.ndarray) -> np.ndarray:
         """The smallest value of each permutation over n-grams' hashes (uint64, contiguous)."""
         return np.frombuffer(self._hasher.permute(hashes), self.dtype)

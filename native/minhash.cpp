@@ -60,9 +60,9 @@ uint64_t MinHasher::hash(std::string_view gram) const {
     }
 }
 
-bool MinHasher::sign(const Document& doc, std::vector<uint64_t>& best) const {
-    best.assign(size(), kMersenne);
-    if (doc.words.size() < n_) return false;
+template <class Take>
+void MinHasher::each_block(const Document& doc, Take take) const {
+    if (doc.words.size() < n_) return;
     const Joined words(doc);
     const size_t num_grams = doc.words.size() - n_ + 1;
     uint64_t block[kBlock];
@@ -72,9 +72,22 @@ bool MinHasher::sign(const Document& doc, std::vector<uint64_t>& best) const {
             const uint32_t begin = words.begin[first + i], end = words.end[first + i + n_ - 1];
             block[i] = hash({words.text.data() + begin, end - begin});
         }
-        permute(block, count, best.data());
+        take(block, count);
     }
-    return true;
+}
+
+bool MinHasher::sign(const Document& doc, std::vector<uint64_t>& best) const {
+    best.assign(size(), kMersenne);
+    each_block(doc, [&](const uint64_t* hashes, size_t count) { permute(hashes, count, best.data()); });
+    return doc.words.size() >= n_;
+}
+
+std::vector<uint64_t> MinHasher::grams(const Document& doc) const {
+    std::vector<uint64_t> all;
+    each_block(doc, [&](const uint64_t* hashes, size_t count) { all.insert(all.end(), hashes, hashes + count); });
+    std::sort(all.begin(), all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+    return all;
 }
 
 void MinHasher::permute(const uint64_t* hashes, size_t count, uint64_t* best) const {

@@ -26,11 +26,17 @@ class MinHasher {
     // The signature of the words in `best`, of the size above; false when there are fewer words than an n-gram has.
     bool sign(const Document& doc, std::vector<uint64_t>& best) const;
 
+    // The different hashes of all n-grams, sorted; none when there are fewer words than an n-gram has.
+    std::vector<uint64_t> grams(const Document& doc) const;
+
     // Lowers `best` to the smallest value of each permutation over `count` hashes.
     void permute(const uint64_t* hashes, size_t count, uint64_t* best) const;
 
   private:
     uint64_t hash(std::string_view gram) const;
+    // Calls take(hashes, count) for the n-grams' hashes, in order, a block at a time.
+    template <class Take>
+    void each_block(const Document& doc, Take take) const;
 
     size_t n_;
     GramHash hash_;

@@ -3,6 +3,7 @@
 //   MinHash(n, hash, a, b)                sign(simplifier, splitter, text) -> (number of words, signature | None)
 //                                             | [unknown chunks] | why only stock can split the text
 //                                         sign_words(words) -> signature | None; permute(hashes) -> signature
+//                                         grams(words) -> the different hashes of n-grams, sorted, 64 bits each
 // A signature is bytes, little-endian numbers of 64 or 32 bits; None where there are fewer words than an n-gram has.
 #include <cstring>
 
@@ -174,6 +175,21 @@ PyObject* minhash_sign_words(PyObject* self, PyObject* words) {
     });
 }
 
+PyObject* minhash_grams(PyObject* self, PyObject* words) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        const auto& hasher = unbox<smol::MinHasher>(self);
+        const auto& held = argument<HeldWords>(words);
+        std::vector<uint64_t> all;
+        {
+            const Released released;
+            all = hasher.grams(held.doc);
+        }
+        for (uint64_t& value : all) value = smol::read_little<uint64_t>(reinterpret_cast<const char*>(&value));
+        return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(all.data()),
+                                         static_cast<Py_ssize_t>(all.size() * sizeof(uint64_t)));
+    });
+}
+
 PyObject* minhash_permute(PyObject* self, PyObject* hashes) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         const auto& hasher = unbox<smol::MinHasher>(self);
@@ -208,6 +224,7 @@ PyObject* minhash_hash(PyObject*, PyObject* args) {
 PyMethodDef minhash_methods[] = {
     {"sign", minhash_sign, METH_VARARGS, "sign(simplifier, splitter, text) -> (words, signature) | [chunks] | reason"},
     {"sign_words", minhash_sign_words, METH_O, "sign_words(words) -> signature | None"},
+    {"grams", minhash_grams, METH_O, "grams(words) -> different hashes of n-grams, sorted, 64 bits each"},
     {"permute", minhash_permute, METH_O, "permute(hashes of 64 bits) -> signature"},
     {"hash", minhash_hash, METH_VARARGS | METH_STATIC, "hash(name, data) -> int"},
     {nullptr, nullptr, 0, nullptr},

@@ -178,6 +178,9 @@ def dedup(
     workers: Workers = 2,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is in the output folder first.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say what it finds, and what it costs, and end.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="With --explain: a PNG file for the picture.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -191,7 +194,7 @@ def dedup(
         execute_dedup(
             run_folder, config=parameters(run_folder, config, dedup_method), output_folder=output_folder,
             against=against, cache_dir=dedup_cache, tasks=tasks, workers=workers, fresh=fresh, explain=explain,
-            as_json=as_json,
+            plot=plot, as_json=as_json,
         )
     )  # fmt: skip
 

@@ -77,18 +77,25 @@ def execute_dedup(
     workers: int = 2,
     fresh: bool = False,
     explain: bool = False,
+    plot: Path | None = None,
     as_json: bool = False,
     before: dict[str, Any] | None = None,
 ) -> int:
     """Deduplicate, or with `explain` say what that would take. Returns the exit status.
 
-    `before` is what the run before came to, for one JSON text about both.
+    `plot` is a PNG file for `explain`; `before` is what the run before came to, for one JSON text about both.
     """
     output = output_folder or default_output(run)
+    if plot is not None and not explain:
+        raise UserError("--plot: draws what --explain says; add --explain")
     if explain:
         from pipelines.dedup.explain import explain_text, explanation
 
-        data = explanation(run, config=config, against=against or [], output_folder=output)
+        data = explanation(run, config=config, against=against or [], output_folder=output, workers=workers)
+        if plot is not None:
+            from pipelines.dedup.plot import write_plot
+
+            write_plot(data, config.minhash, plot)
         print(json.dumps(data, indent=1) if as_json else explain_text(data), end="\n" if as_json else "")
         return 0
     console = Console(stderr=True, highlight=False)

@@ -31,6 +31,9 @@ class MinhashConfig(_Frozen):
     14 buckets of 8 hashes, 5-grams, 64 bits and seed 1 are datatrove's defaults (datatrove/pipeline/dedup/minhash.py,
     0.10.1) and FineWeb's (Penedo et al. 2024, arXiv:2406.17557). The normalisation is datatrove's TextNormConfig with
     one difference: marks are kept by default, since a Vietnamese word without its tone is another word.
+
+    `min_similarity`: Jaccard similarity of n-grams, from 0 to 1, that a document must have with the one that survives
+    for it (see check.py); without it a cluster is what buckets connect, as in datatrove.
     """
 
     n_grams: int = Field(default=5, ge=1, le=100)
@@ -40,6 +43,7 @@ class MinhashConfig(_Frozen):
     precision: Literal[32, 64] = 64
     hash: Literal["xxhash", "sha1"] = "xxhash"
     min_words: int = Field(default=5, ge=1)
+    min_similarity: float | None = Field(default=None, gt=0, le=1)
     lowercase: bool = True
     norm_whitespace: bool = True
     remove_punctuation: bool = True

@@ -1,18 +1,19 @@
 """After a method has matched all parts: check that nothing is missing, make clusters, choose survivors.
 
-Runs in one process. Memory: 100 bytes a document that has a duplicate, nothing for the others.
+Runs in one process. Memory: 100 bytes a document that has a duplicate, about 500 where only ids tell which one
+survives, nothing for the others.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from pipelines.dedup import store
+from pipelines.dedup import check, store
 from pipelines.dedup.canaries import take_out
 from pipelines.dedup.clusters import clusters
 from pipelines.dedup.documents import Table
 from pipelines.dedup.methods import method
-from pipelines.dedup.survivors import ranks, survivors
+from pipelines.dedup.survivors import Names, best_first, ranks, survivors
 from pipelines.dedup.work import Work
 
 
@@ -37,8 +38,12 @@ def decide(work: Work, name: str) -> None:
     # A cluster of other runs' documents alone is nobody's business here.
     ours = np.isin(labels, np.unique(labels[~outside]))
     numbers, labels, outside = numbers[ours], labels[ours], outside[ours]
-    winners = _winners(work, table, numbers, labels, outside)
-    removed = ~outside & (winners != np.arange(len(numbers))) & ~_repeats(table, numbers, labels, outside)
+    repeats = _repeats(table, numbers, labels, outside)
+    merits = _merits(work, table, numbers, outside)
+    if check.is_wanted(work.plan.config, name):
+        labels = check.split(work, numbers, labels, outside, best_first(labels, *merits))
+    winners = survivors(labels.astype(np.int64, copy=False), *merits)
+    removed = ~outside & (winners != np.arange(len(numbers))) & ~repeats
     sizes = sizes_before(work, name, numbers)
     together = np.zeros(len(numbers), np.int64)
     if len(numbers):
@@ -55,11 +60,14 @@ def decide(work: Work, name: str) -> None:
             "kept": numbers[~removed],
             "size": together[~removed].astype(np.uint64),
         },
-        {"removed": int(removed.sum()), "clusters": len(np.unique(labels))},
+        {"removed": int(removed.sum()), "clusters": int((np.unique(labels, return_counts=True)[1] > 1).sum())},
     )
 
 
-def _winners(work: Work, table: Table, numbers: np.ndarray, labels: np.ndarray, outside: np.ndarray) -> np.ndarray:
+def _merits(
+    work: Work, table: Table, numbers: np.ndarray, outside: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Names]:
+    """What decides who survives, as `survivors` takes it."""
     sources = table.sources(numbers)
     runs = {run: i for i, run in enumerate(dict.fromkeys(table.runs(numbers)))}
 
@@ -70,10 +78,7 @@ def _winners(work: Work, table: Table, numbers: np.ndarray, labels: np.ndarray, 
             for name, source, run in zip(table.names(asked), table.sources(asked), table.runs(asked), strict=True)
         ]
 
-    return survivors(
-        labels.astype(np.int64, copy=False), outside, ranks(sources, work.plan.config.priority),
-        table.column("length", numbers), names,
-    )  # fmt: skip
+    return outside, ranks(sources, work.plan.config.priority), table.column("length", numbers), names
 
 
 def _repeats(table: Table, numbers: np.ndarray, labels: np.ndarray, outside: np.ndarray) -> np.ndarray:

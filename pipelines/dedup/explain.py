@@ -1,46 +1,43 @@
 """`smoltrove dedup RUN --explain`: what parameters find and cost; afterwards, how alike the removed pairs are.
 
-Gives up: a picture of the S-curve; no plotting library is among the requirements.
+The S-curve, memory and disk come from the parameters, time from a sample (cost.py), similarities from the texts
+(sample.py). Gives up: what the check of `min_similarity` will find, which depends on the duplicates there are.
 """
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipelines.dedup.config import DedupConfig, MinhashConfig
+from pipelines.dedup.config import DedupConfig
+from pipelines.dedup.curve import chance, threshold
 from pipelines.dedup.inputs import DedupPlan, freeze
 from pipelines.quantities import show_bytes
 
 _BAR = 50
+_EXAMPLES = 5
 # Bytes a record at the peak of a part, measured by `benchmarks/dedup.py memory` (see docs/decisions.md).
-EXACT_BYTES = 60
+EXACT_BYTES = 90
 MINHASH_BYTES_PER_HASH = 24
 SIMHASH_BYTES = 110
 SENTENCE_BYTES = 70
-DUPLICATE_BYTES = 150
+# Where only ids tell who survives; 100 otherwise.
+DUPLICATE_BYTES = 500
 # What a worker holds before it reads a document: Python, numpy and the English word splitter.
 WORKER_BYTES = 250_000_000
 INDEX_BYTES = 60
 
 
-def chance(similarity: float, config: MinhashConfig) -> float:
-    """Probability that two documents of this Jaccard similarity share a bucket: 1 - (1 - s^r)^b.
-
-    Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, 3.4.2.
-    """
-    return float(1 - (1 - similarity**config.hashes_per_bucket) ** config.num_buckets)
-
-
-def threshold(config: MinhashConfig) -> float:
-    """Where the S-curve is steepest, about (1/b)^(1/r)."""
-    return float((1 / config.num_buckets) ** (1 / config.hashes_per_bucket))
-
-
-def explanation(run: Path, *, config: DedupConfig, against: list[Path], output_folder: Path) -> dict[str, Any]:
-    """Curve, memory and disk as plain data. Raises UserError when a run cannot be read."""
+def explanation(
+    run: Path, *, config: DedupConfig, against: list[Path], output_folder: Path, workers: int = 2
+) -> dict[str, Any]:
+    """Curve, time, memory and disk as plain data. Raises UserError when a run cannot be read."""
+    from pipelines.dedup.cost import expected_cost
     from pipelines.dedup.sample import similarities, tenths
 
     plan = freeze(run, against=against, config=config)
+    cost = expected_cost(plan, workers)
+    removed, near = similarities(output_folder)
     there = next(path for path in (output_folder.absolute(), *output_folder.absolute().parents) if path.exists())
     return {
         "documents": plan.num_documents,
@@ -48,12 +45,16 @@ def explanation(run: Path, *, config: DedupConfig, against: list[Path], output_f
         "methods": config.methods,
         "threshold": round(threshold(config.minhash), 3),
         "curve": {f"{s / 20:.2f}": round(chance(s / 20, config.minhash), 6) for s in range(6, 21)},
+        "min_similarity": config.minhash.min_similarity,
+        "time": asdict(cost),
         "disk_bytes": disk_bytes(plan),
         "disk_free": shutil.disk_usage(there).free,
         "output_bytes_at_most": sum(file.size for file in plan.files if not plan.is_against(file)),
         "worker_bytes": worker_bytes(plan),
         "bytes_per_million_duplicates": DUPLICATE_BYTES * 1_000_000,
-        "removed_by_tenths": {name: tenths(values) for name, values in similarities(output_folder).items()},
+        "removed_by_tenths": {name: tenths(values) for name, values in removed.items()},
+        "near_misses_by_tenths": tenths([row["jaccard"] for row in near]),
+        "near_misses": near,
     }
 
 
@@ -69,8 +70,14 @@ def disk_bytes(plan: DedupPlan) -> int:
         each += 12
     if "minhash" in plan.config.methods:
         each += config.num_buckets * (config.hashes_per_bucket * config.precision // 8 + 4)
-    text = sum(file.text_bytes for file in plan.files) if "sentence" in plan.config.methods else 0
-    return each * plan.num_documents + sentence.DISK_BYTES * text // sentence.BYTES_PER_WINDOW
+    total = each * plan.num_documents
+    text = sum(file.text_bytes for file in plan.files)
+    if "sentence" in plan.config.methods:
+        total += sentence.DISK_BYTES * text // sentence.BYTES_PER_WINDOW
+    if "minhash" in plan.config.methods and config.min_similarity is not None:
+        # 8 bytes for each n-gram of a candidate, at most all documents, where a word has 5 bytes or more.
+        total += 8 * text // 5
+    return total
 
 
 def worker_bytes(plan: DedupPlan) -> int:
@@ -83,6 +90,9 @@ def worker_bytes(plan: DedupPlan) -> int:
     if "minhash" in plan.config.methods:
         record = MINHASH_BYTES_PER_HASH * plan.config.minhash.hashes_per_bucket
         most = max(most, record * min(plan.num_documents, minhash.PART_RECORDS))
+        # The signatures of one file, which grow with it.
+        hashes = plan.config.minhash.num_buckets * plan.config.minhash.hashes_per_bucket
+        most = max(most, hashes * plan.config.minhash.precision // 8 * 5 // 4 * max(f.lines for f in plan.files))
     if "simhash" in plan.config.methods:
         most = max(most, SIMHASH_BYTES * plan.num_documents)
     if "sentence" in plan.config.methods:
@@ -93,6 +103,8 @@ def worker_bytes(plan: DedupPlan) -> int:
 
 def explain_text(data: dict[str, Any]) -> str:
     """`explanation` for people."""
+    from pipelines.dedup.cost import cost_lines
+
     lines = [
         f"{data['documents']:,} documents, {show_bytes(data['text_bytes'])} of text; {', then '.join(data['methods'])}"
     ]
@@ -100,13 +112,27 @@ def explain_text(data: dict[str, Any]) -> str:
         lines.append("\nchance that two documents of a Jaccard similarity are found as duplicates (minhash):")
         lines += [f"  {s}  {p:8.4f}  {'#' * round(p * _BAR)}" for s, p in data["curve"].items()]
         lines.append(f"  steepest at {data['threshold']}")
+        if data["min_similarity"] is not None:
+            lines.append(f"  of what is found, only what has {data['min_similarity']} with its survivor is removed")
+    lines += ["", *cost_lines(data["time"])]
     lines += [
-        f"\nwork files: up to {show_bytes(data['disk_bytes'])} until the end (free: {show_bytes(data['disk_free'])})",
+        f"work files: up to {show_bytes(data['disk_bytes'])} until the end (free: {show_bytes(data['disk_free'])})",
         f"output: at most {show_bytes(data['output_bytes_at_most'])}",
         f"memory: about {show_bytes(data['worker_bytes'])} a worker, more for the word splitters of many languages",
         f"        and {show_bytes(data['bytes_per_million_duplicates'])} for each million documents with duplicates",
     ]
     for name, counts in data["removed_by_tenths"].items():
-        lines.append(f"\ntrue Jaccard similarity of {sum(counts):,} pairs that {name} has removed:")
-        lines += [f"  {i / 10:.1f} to {(i + 1) / 10:.1f}  {n:6,}" for i, n in enumerate(counts) if n]
+        lines += _by_tenths(f"that {name} has removed", counts)
+    if data["near_misses"]:
+        lines += _by_tenths("that minhash has nearly removed, and are still there", data["near_misses_by_tenths"])
+        lines += [
+            f"  {row['jaccard']:.2f} (estimated {row['estimated_jaccard']:.2f})  {row['left_id']} "
+            f"({row['left_source']}) and {row['right_id']} ({row['right_source']})"
+            for row in data["near_misses"][:_EXAMPLES]
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _by_tenths(what: str, counts: list[int]) -> list[str]:
+    lines = [f"\ntrue Jaccard similarity of {sum(counts):,} pairs {what}:"]
+    return lines + [f"  {i / 10:.1f} to {(i + 1) / 10:.1f}  {n:6,}" for i, n in enumerate(counts) if n]

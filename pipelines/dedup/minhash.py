@@ -8,7 +8,7 @@ which are left to `exact` and counted.
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from datatrove.pipeline.dedup.minhash import MinhashConfig as StockConfig
@@ -23,6 +23,7 @@ from pipelines.dedup import store
 from pipelines.dedup.canaries import canary_texts
 from pipelines.dedup.config import MinhashConfig
 from pipelines.dedup.documents import read_documents
+from pipelines.dedup.near_pairs import half_equal
 from pipelines.dedup.work import Work
 
 NAME = "minhash"
@@ -120,7 +121,7 @@ def scan(work: Work, index: int) -> None:
     signer = Signer(stock_config(config))
     active = work.active_rows(index, before=NAME)
     rows: list[int] = []
-    signatures: list[np.ndarray] = []
+    signatures = bytearray()  # one after the other: a list of arrays and a matrix of them would be twice the memory
     short = unsplittable = 0
     for row, document in enumerate(read_documents(work, file)):
         if not active[row]:
@@ -135,17 +136,18 @@ def scan(work: Work, index: int) -> None:
             short += 1
             continue
         rows.append(row)
-        signatures.append(signature)
+        signatures += signature.tobytes()
     for i, text in enumerate(canary_texts(NAME, index, work.layout.fingerprint, work.plan.config)):
         _, signature = signer.sign(text, None)
         assert signature is not None, "canaries fill an n-gram"
         rows.append(file.lines + i)
-        signatures.append(signature)
-    matrix = np.stack(signatures).reshape(len(rows), config.num_buckets, config.hashes_per_bucket)
+        signatures += signature.tobytes()
+    matrix = np.frombuffer(signatures, f"<u{config.precision // 8}")
+    matrix = matrix.reshape(len(rows), config.num_buckets, config.hashes_per_bucket)
     row_numbers = np.array(rows, np.uint32)
     store.commit(
         work.folder(f"{NAME}.scan", index),
-        {bucket_name(b): sorted_records(matrix[:, b], row_numbers, config) for b in range(config.num_buckets)},
+        {bucket_name(b): partial(sorted_records, matrix[:, b], row_numbers, config) for b in range(config.num_buckets)},
         {"records": len(rows), "skipped_short": short, "skipped_unsplittable": unsplittable},
     )
 
@@ -172,7 +174,7 @@ def num_parts(work: Work) -> int:
 
 
 def match(work: Work, part: int) -> None:
-    """Pairs of documents with one signature in a bucket: array `edges`."""
+    """Pairs of documents with one signature in a bucket: array `edges`; some that have nearly: `near`."""
     config, splits = work.plan.config.minhash, _splits(work)
     bucket, split = divmod(part, splits)
     top = int(_mersenne_prime) if config.precision == 64 else 1 << 32
@@ -187,10 +189,11 @@ def match(work: Work, part: int) -> None:
             records = records[int(np.searchsorted(first, low)) : end]
         hashes.append(np.ascontiguousarray(records["hashes"]))
         numbers.append(records["row"].astype(np.uint64) + work.offsets[index])
-    number = np.concatenate(numbers)
+    row, number = np.concatenate(hashes), np.concatenate(numbers)
+    del hashes
     store.commit(
         work.folder(f"{NAME}.match", part),
-        {"edges": equal_rows(np.concatenate(hashes), number)},
+        {"edges": equal_rows(row, number), "near": half_equal(row, number)},
         {"records": len(number)},
     )
 

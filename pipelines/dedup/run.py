@@ -16,13 +16,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipelines.dedup import store
+from pipelines.dedup import check, store
 from pipelines.dedup.cache import add_segment, collect, family_dir, list_segments, lock_cache, segment_name
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.decide import decide
 from pipelines.dedup.documents import index_file
 from pipelines.dedup.inputs import KIND, DedupPlan, freeze, plan_fingerprint_data, read_json
 from pipelines.dedup.methods import method
+from pipelines.dedup.near_misses import FILE as NEAR_MISSES
+from pipelines.dedup.near_misses import write_near_misses
 from pipelines.dedup.pool import Pool, Stopped, run_job
 from pipelines.dedup.report import FILE, write_duplicates
 from pipelines.dedup.sentence_report import CUTS_FILE, SENTENCE, write_cuts
@@ -172,6 +174,8 @@ def _all_stages(work: Work, pool: Pool, note: Say, log: Callable[[str], object])
         stage(f"{name}.match", module.match, range(module.num_parts(work)), "parts")
         if hasattr(module, "settle"):
             module.settle(work, stage)
+        if check.is_wanted(work.plan.config, name):
+            stage(check.STAGE, check.scan_candidates, every, "files")
         if not store.is_committed(work.folder(f"{name}.decided")):
             run_job(work, _decide_job(name), 0)
         totals = store.totals(work.folder(f"{name}.decided"))
@@ -184,6 +188,7 @@ def _all_stages(work: Work, pool: Pool, note: Say, log: Callable[[str], object])
     rows = write_duplicates(work, layout.run_dir / FILE)
     if SENTENCE in work.methods:
         write_cuts(work, layout.run_dir / CUTS_FILE)
+    write_near_misses(work, layout.run_dir / NEAR_MISSES)
     records = records_of(work)
     if rows != (dropped := sum(record.num_dropped for record in records)):
         raise SourceError(f"{FILE}: {rows:,} removed documents, the ledger has {dropped:,}")

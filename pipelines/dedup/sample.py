@@ -1,10 +1,11 @@
-"""The true similarity of a sample of removed pairs: what `--explain` adds once a deduplication is complete.
+"""The true similarity of a sample of removed pairs, and of near misses: what `--explain` adds to a complete run.
 
-Jaccard similarity of the word n-grams that `minhash` compares, computed and not estimated, of a removed document with
-the one that survives for it. Reads the files of the run again. Gives up: survivors that only the cache knows, whose
-texts are elsewhere, and near misses, which no work file keeps.
+Jaccard similarity of the word n-grams that `minhash` compares, computed and not estimated. A removed document is
+compared with the one that survives for it. Reads the files of the run again.
+Gives up: survivors that only the cache knows, whose texts are elsewhere.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,53 +13,93 @@ import pyarrow.parquet as pq
 from datatrove.utils.text import ngrams
 
 from filters.text import UnsplittableText
+from pipelines.dedup import minhash
 from pipelines.dedup.documents import read_documents
 from pipelines.dedup.inputs import KIND, read_json
-from pipelines.dedup.minhash import stock_config, words_of
+from pipelines.dedup.near_misses import FILE as NEAR_MISSES
 from pipelines.dedup.report import FILE
 from pipelines.dedup.verify import open_dedup
+from pipelines.dedup.work import Work
 from pipelines.run_layout import RUN_DIR
 
 PAIRS = 200
+Key = tuple[str, str, str]  # run ("" for this one), source, id
 
 
-def similarities(output_folder: Path, pairs: int = PAIRS) -> dict[str, list[float]]:
-    """True Jaccard similarities by method, of removals taken at even distances; {} where nothing is complete."""
+def is_complete(output_folder: Path) -> bool:
+    """Whether a folder holds a complete deduplication."""
     manifest = read_json(output_folder / RUN_DIR / "manifest.json") or {}
-    if manifest.get("kind") != KIND or manifest.get("state") != "complete":
-        return {}
-    work = open_dedup(output_folder)
-    config = stock_config(work.plan.config.minhash)
-    rows = pq.read_table(output_folder / RUN_DIR / FILE).to_pylist()
+    return manifest.get("kind") == KIND and manifest.get("state") == "complete"
+
+
+def similarities(output_folder: Path, pairs: int = PAIRS) -> tuple[dict[str, list[float]], list[dict[str, Any]]]:
+    """(true similarities of removed pairs by method; near misses, each with its `jaccard`, most similar first).
+
+    Removals are taken at even distances, at most about `pairs` of them. Empty where nothing is complete.
+    """
+    if not is_complete(output_folder):
+        return {}, []
+    run_dir = output_folder / RUN_DIR
+    rows = pq.read_table(run_dir / FILE).to_pylist()
     rows = [row for row in rows[:: max(1, len(rows) // pairs)] if not row["kept_run"].startswith("cache:")]
-    grams: dict[tuple[str, str, str], frozenset[tuple[str, ...]] | None] = {}
-    for row in rows:
-        grams["", row["removed_source"], row["removed_id"]] = None
-        grams[row["kept_run"], row["kept_source"], row["kept_id"]] = None
+    near = pq.read_table(run_dir / NEAR_MISSES).to_pylist() if (run_dir / NEAR_MISSES).is_file() else []
+    asked: list[tuple[Key, Key]] = [
+        (("", row["removed_source"], row["removed_id"]), (row["kept_run"], row["kept_source"], row["kept_id"]))
+        for row in rows
+    ]
+    asked += [
+        (
+            (row["left_run"], row["left_source"], row["left_id"]),
+            (row["right_run"], row["right_source"], row["right_id"]),
+        )
+        for row in near
+    ]
+    found = true_similarities(open_dedup(output_folder), asked)
+    removed: dict[str, list[float]] = {}
+    for row, value in zip(rows, found[: len(rows)], strict=True):
+        if value is not None:
+            removed.setdefault(row["method"], []).append(value)
+    misses = [
+        {**row, "jaccard": round(value, 4)}
+        for row, value in zip(near, found[len(rows) :], strict=True)
+        if value is not None
+    ]
+    return removed, sorted(misses, key=lambda row: -row["jaccard"])
+
+
+def _key(row: dict[str, Any], side: str) -> Key:
+    return row[f"{side}_run"], row[f"{side}_source"], row[f"{side}_id"]
+
+
+def true_similarities(work: Work, pairs: Iterable[tuple[Key, Key]]) -> list[float | None]:
+    """Jaccard similarity of each pair; None where a text is not there, has no n-gram or cannot be split."""
+    pairs = list(pairs)
+    config = minhash.stock_config(work.plan.config.minhash)
+    grams: dict[Key, frozenset[tuple[str, ...]] | None] = {key: None for pair in pairs for key in pair}
+    places = {key[:2] for key in grams}
     for file in work.plan.files:
         run = work.plan.runs[file.run]
         where = run.path if run.against else ""
-        if not any(key[:2] == (where, file.source) for key in grams):
+        if (where, file.source) not in places:
             continue
         for document in read_documents(work, file):
             key = (where, file.source, document["id"])
             if key in grams:
                 language = document["metadata"].get("language") or file.language
-                grams[key] = _grams(document, language, config)
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        left = grams["", row["removed_source"], row["removed_id"]]
-        right = grams[row["kept_run"], row["kept_source"], row["kept_id"]]
-        if left and right:
-            found.setdefault(row["method"], []).append(len(left & right) / len(left | right))
-    return found
+                grams[key] = _grams(document["text"], language, config)
+    return [jaccard(grams[left], grams[right]) for left, right in pairs]
 
 
-def _grams(document: dict[str, Any], language: str | None, config: Any) -> frozenset[tuple[str, ...]] | None:
+def _grams(text: str, language: str | None, config: Any) -> frozenset[tuple[str, ...]] | None:
     try:
-        return frozenset(ngrams(words_of(document["text"], language, config), config.n_grams))
+        return frozenset(ngrams(minhash.words_of(text, language, config), config.n_grams))
     except UnsplittableText:
         return None
+
+
+def jaccard(left: frozenset[Any] | None, right: frozenset[Any] | None) -> float | None:
+    """Size of the intersection over that of the union; None where a set is missing or empty."""
+    return len(left & right) / len(left | right) if left and right else None
 
 
 def tenths(values: list[float]) -> list[int]:

@@ -25,9 +25,21 @@ _WORD_CHARS = re.compile(r"\w+")
 _ONES = np.array([bin(number).count("1") for number in range(1 << 16)], np.uint8)
 
 
+class _Wide(Simhash):
+    """The package's sums in 64 bits: a byte times more than 255 is an OverflowError in numpy 2."""
+
+    @staticmethod
+    def _bitarray_from_bytes(b: bytes) -> np.ndarray:
+        wide: np.ndarray = Simhash._bitarray_from_bytes(b).astype(np.int64)
+        return wide
+
+
 def fingerprint(text: str) -> int:
     """64 bits; texts with many pieces in common have few bits that differ."""
-    value: int = Simhash(text).value
+    try:
+        value: int = Simhash(text).value
+    except OverflowError:  # one piece of four characters stands more than 255 times in the text
+        value = _Wide(text).value
     return value
 
 

@@ -8,7 +8,7 @@ datatrove's byte for byte. Gives up: compression; work files live as long as the
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,20 @@ class WorkFileError(SourceError):
     """A work file is missing, incomplete or altered."""
 
 
-def commit(folder: Path, arrays: Mapping[str, np.ndarray], totals: Mapping[str, int | str]) -> None:
-    """Write `arrays` as files of `folder` with `totals` beside them; the folder gets its name when all is on disk."""
+def commit(
+    folder: Path, arrays: Mapping[str, np.ndarray | Callable[[], np.ndarray]], totals: Mapping[str, int | str]
+) -> None:
+    """Write `arrays` as files of `folder` with `totals` beside them; the folder gets its name when all is on disk.
+
+    A function is called when its turn comes, so that not all arrays are in memory at a time.
+    """
     scratch = folder.with_name(f".{folder.name}.new")
     if scratch.exists():
         shutil.rmtree(scratch)
     scratch.mkdir(parents=True)
     files = {}
-    for name, array in arrays.items():
-        array = np.ascontiguousarray(array)
+    for name, given in arrays.items():
+        array = np.ascontiguousarray(given() if callable(given) else given)
         with open(scratch / name, "wb") as handle:
             array.tofile(handle)
             handle.flush()

@@ -9,10 +9,11 @@ import pytest
 from pipelines.config import load_config
 from pipelines.dedup.command import execute_dedup, parameters
 from pipelines.dedup.config import DedupConfig, ExactConfig, MinhashConfig, SentenceConfig, SimhashConfig
-from pipelines.dedup.explain import chance, threshold
+from pipelines.dedup.curve import chance, threshold
 from pipelines.dedup.methods import METHODS
 from pipelines.dedup.run import run_dedup
 from pipelines.errors import ConfigError, UserError
+from tests.data import ROOT
 from tests.dedup.corpus import documents_of, duplicates_of, make_run, small_sources
 from tests.pipelines.corpus import write_corpus
 from tests.pipelines.processes import Run
@@ -131,6 +132,12 @@ def test_every_parameter_is_in_the_guide() -> None:
     models = (DedupConfig, ExactConfig, MinhashConfig, SimhashConfig, SentenceConfig)
     assert {key for model in models for key in model.model_fields} <= explained
     assert set(METHODS) <= explained
+
+
+def test_the_demo_deduplicates_and_verifies_what_it_has_built() -> None:
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\ndemo:")[2].partition("\n\n")[0]
+    assert "--output-folder $(DEMO_OUTPUT) --logging-dir $(DEMO_LOGS) --run-dedup" in recipe
+    assert "verify $(DEMO_OUTPUT)_dedup" in recipe
 
 
 def test_what_cannot_be_done_is_refused(tmp_path: Path) -> None:

@@ -63,6 +63,14 @@ def kill_at(process: "subprocess.Popen[str]", out: Path, lines: int) -> bool:
     return hit
 
 
+@pytest.fixture(scope="module")
+def checked_run(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run with `min_similarity` in its configuration."""
+    copied = Path(shutil.copytree(run, tmp_path_factory.mktemp("kill-checked") / "run"))
+    (copied / "_run" / "config.yaml").write_text("dedup: {minhash: {min_similarity: 0.8}}\n")
+    return copied
+
+
 def campaign(run: Path, undisturbed: dict[str, bytes], kills: int, seed: int) -> None:
     dice, hits, attempt = random.Random(seed), 0, 0
     while hits < kills:
@@ -80,6 +88,14 @@ def campaign(run: Path, undisturbed: dict[str, bytes], kills: int, seed: int) ->
 
 def test_a_few_kills_leave_the_same_bytes(run: Path, undisturbed: dict[str, bytes]) -> None:
     campaign(run, undisturbed, kills=3, seed=1)
+
+
+@pytest.mark.slow
+def test_kills_leave_the_same_bytes_when_pairs_are_checked(checked_run: Path) -> None:
+    status, text = finish(start(checked_run, checked_run.parent / "undisturbed", "--workers", "2"))
+    assert status == 0, text
+    assert "minhash.shingles: " in text
+    campaign(checked_run, files_of(checked_run.parent / "undisturbed"), kills=4, seed=3)
 
 
 @pytest.mark.slow

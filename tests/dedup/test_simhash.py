@@ -10,7 +10,7 @@ from simhash import Simhash
 from pipelines.dedup.clusters import clusters
 from pipelines.dedup.config import DedupConfig, SimhashConfig
 from pipelines.dedup.run import run_dedup
-from pipelines.dedup.simhash import distance, fingerprint, near_pairs
+from pipelines.dedup.simhash import _Wide, distance, fingerprint, near_pairs
 from pipelines.dedup.verify import open_dedup, verify_dedup
 from tests.dedup.corpus import doc, documents_of, duplicates_of, make_run
 from tests.pipelines.corpus import passages
@@ -20,6 +20,15 @@ def test_distance_is_the_number_of_different_bits() -> None:
     values = np.random.default_rng(0).integers(0, 1 << 63, (2, 500), np.uint64)
     expected = [Simhash(int(a)).distance(Simhash(int(b))) for a, b in values.T]
     assert distance(values[0], values[1]).tolist() == expected
+
+
+def test_a_text_that_repeats_one_piece_has_a_fingerprint() -> None:
+    # The package with numpy 2: "Python integer 295 out of bounds for uint8" where a piece stands so often.
+    once, often = fingerprint("-----abcd----"), fingerprint("abcd " + "x" * 400)
+    assert once == fingerprint("abcd")
+    assert often == fingerprint("x" * 1000), "the piece that stands 397 times outweighs the others"
+    text = "one two three " + "x" * 200
+    assert _Wide(text).value == Simhash(text).value
 
 
 @given(
