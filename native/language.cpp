@@ -42,6 +42,13 @@ inline const char* word_end(const char* p, const char* end) {
     return p;
 }
 
+// clang forgets the type's alignment in templates; a copy of four bytes is a load too.
+inline float load_float(const LooseFloat* p) {
+    float value;
+    std::memcpy(&value, p, sizeof value);
+    return value;
+}
+
 // Adds rows to a part of the sum, kWidth elements from `from` on, which stay in registers.
 template <size_t kWidth>
 void add_part(float* sum, size_t from, size_t dim, const LooseFloat* rows, const uint32_t* ids, size_t n) {
@@ -51,7 +58,7 @@ void add_part(float* sum, size_t from, size_t dim, const LooseFloat* rows, const
         const LooseFloat* next = rows + size_t{ids[i + Memo::kSlack]} * dim + from;
         for (size_t j = 0; j < kWidth; j += 16) __builtin_prefetch(next + j);
         const LooseFloat* row = rows + size_t{ids[i]} * dim + from;
-        for (size_t j = 0; j < kWidth; ++j) acc[j] += row[j];
+        for (size_t j = 0; j < kWidth; ++j) acc[j] += load_float(row + j);
     }
     for (size_t j = 0; j < kWidth; ++j) sum[from + j] = acc[j];
 }

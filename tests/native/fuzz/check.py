@@ -1,4 +1,4 @@
-"""One input of the fuzzer against stock: words, repetition verdict and quality verdict.
+"""One input of the fuzzer against stock: words, the verdicts of every filter, the text as MinHash simplifies it.
 
 An input is bytes: the first chooses the language, the second the parameters, the rest is the text. Gives up: runs above
 `MAX_RUN`, which stock could not judge in minutes.
@@ -13,10 +13,13 @@ import numpy as np
 from datatrove.data import Document
 from datatrove.pipeline.filters.gopher_quality_filter import GopherQualityFilter
 from datatrove.pipeline.filters.gopher_repetition_filter import GopherRepetitionFilter
-from datatrove.utils.text import split_into_words
+from datatrove.utils.text import TextNormConfig, simplify_text, split_into_words
 
+from filters import FILTERS, native
 from filters.fast_gopher import quality_verdict, repetition_verdict
 from filters.fast_words import FastSplitter, splitter
+from filters.simplify_tables import simplify_table
+from tests.native import stock
 from tests.native.fuzz.pieces import LANGUAGES
 
 _LONGEST = 12_000
@@ -47,6 +50,14 @@ QUALITY: list[dict[str, Any]] = [
     | {"max_non_alpha_words_ratio": None, "min_avg_word_length": None},
 ]
 
+LANGUAGE: list[dict[str, Any]] = [
+    {"languages": ["en"], "threshold": 0.65},
+    {"languages": ["en", "vi", "fr"], "threshold": 0.2},
+    {"languages": None, "threshold": 0.5},
+]
+SPAM: list[dict[str, Any]] = [{}, {"mode": "any"}, {"max_density": 20.0, "min_hits": 2}]
+_SWITCHES = ("lowercase", "norm_whitespace", "remove_punctuation", "norm_unicode_diacritics", "norm_numbers")
+
 
 class Mismatch(AssertionError):
     """The core said something else than stock."""
@@ -58,6 +69,20 @@ def _steps(language: str, which: int) -> tuple[Any, Any]:
         GopherRepetitionFilter(**REPETITION[which % len(REPETITION)], language=language),
         GopherQualityFilter(**QUALITY[which % len(QUALITY)], language=language),
     )
+
+
+@lru_cache(maxsize=16)
+def _chain(which: int) -> list[tuple[str, dict[str, Any], Any]]:
+    params = {"language": LANGUAGE[which % len(LANGUAGE)], "spam": SPAM[which % len(SPAM)]}
+    return [(family, params[family], FILTERS[family](**params[family])) for family in params]
+
+
+@lru_cache(maxsize=32)
+def _simplifier(which: int) -> tuple[Any, TextNormConfig]:
+    config = TextNormConfig(**{name: not which >> i & 1 for i, name in enumerate(_SWITCHES)})
+    module = native.load()
+    assert module is not None
+    return module.Simplifier(*simplify_table(config)), config
 
 
 @lru_cache(maxsize=32)
@@ -94,8 +119,22 @@ def _compare(what: str, text: str, found: Any, expected: Any) -> None:
         raise Mismatch(f"{what}: {found!r} instead of {expected!r}, of {text!r}")
 
 
+def _check_others(which: int, text: str) -> None:
+    """What needs no words: the other filters, and the form of a text that MinHash hashes."""
+    for family, params, step in _chain(which % 9):
+        doc = Document(text=text, id="0")
+        found = step.filter(doc), doc.metadata
+        _compare(f"{family} {which}", text, found, stock.ORACLES[family](params, text, {}))
+    core, config = _simplifier(which % 32)
+    try:
+        simplified = core.simplify(text)
+    except UnicodeEncodeError:
+        return
+    _compare(f"simplified {which}", text, simplified, simplify_text(text, config))
+
+
 def check_text(language: str, which: int, text: str) -> None:
-    """Words, repetition and quality of one text.
+    """Everything that the core says of one text.
 
     Raises:
         Mismatch: the core answers and stock answers otherwise.
@@ -117,6 +156,7 @@ def check_text(language: str, which: int, text: str) -> None:
         found = verdict(step, text)
         if found is not None:
             _compare(f"{name} {which} {language}", text, found, _stock(step, text))
+    _check_others(which, text)
 
 
 def check(data: bytes) -> None:
