@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from datatrove.pipeline.filters.gopher_repetition_filter import GopherRepetitionFilter
+
 from filters import native
-from filters.fast_words import splitter
+from filters.fast_words import FastSplitter, splitter
 
 Verdict = bool | tuple[bool, str]
 
@@ -86,6 +88,28 @@ def _rules(f: Any, parameters: tuple[Any, ...], make: Callable[..., Any]) -> Any
     return rules
 
 
+def why_stock(f: Any) -> str | None:
+    """None when the native core has the rules of a datatrove Gopher filter, else why datatrove's own code judges."""
+    if (reason := native.why_not()) is not None:
+        return reason
+    known = _rules_of(f) is not None
+    return None if known else "parameters that the native core cannot hold"
+
+
+def _rules_of(f: Any) -> Any:
+    if isinstance(f, GopherRepetitionFilter):
+        return _rules(f, _repetition_parameters(f), _repetition_rules)
+    return _rules(f, _quality_parameters(f), _quality_rules)
+
+
+def _splitter(f: Any, rules: Any, part: str) -> FastSplitter | None:
+    """The splitter of a filter's language; None, counted, where the filter is stock's to judge."""
+    found = splitter(f.language) if rules is not None else None
+    if found is None:
+        native.counts["stock", part, why_stock(f) or ""] += 1
+    return found
+
+
 def _answer(reason: Any) -> Verdict | None:
     if reason is None:
         return True
@@ -94,13 +118,14 @@ def _answer(reason: Any) -> Verdict | None:
 
 def repetition_verdict(f: Any, text: str) -> Verdict | None:
     """What datatrove's GopherRepetitionFilter `f` says of a text, or None to ask itself."""
-    rules = _rules(f, _repetition_parameters(f), _repetition_rules)
-    words_of = splitter(f.language) if rules is not None else None
+    rules = _rules_of(f)
+    words_of = _splitter(f, rules, "gopher_repetition")
     if words_of is None:
         return None
     try:
         reason = rules.judge_lines(words_of.core, text)
     except UnicodeEncodeError:
+        words_of.split(text)  # refuses it too, and counts it
         return None
     if reason is not None:
         return False, reason
@@ -110,7 +135,7 @@ def repetition_verdict(f: Any, text: str) -> Verdict | None:
 
 def quality_verdict(f: Any, text: str) -> Verdict | None:
     """What datatrove's GopherQualityFilter `f` says of a text, or None to ask itself."""
-    rules = _rules(f, _quality_parameters(f), _quality_rules)
-    words_of = splitter(f.language) if rules is not None else None
+    rules = _rules_of(f)
+    words_of = _splitter(f, rules, "gopher_quality")
     words = words_of.split(text) if words_of is not None else None
     return None if words is None else _answer(rules.judge(words))

@@ -3,7 +3,7 @@
 What a character comes to (case folding, white space, part of a word) is asked of the running Python, 256 characters
 when one of them is first met; the core only compares numbers. A text that NFC might change, or that has characters
 which fold to several, is normalised here first and then searched by the core too. What this gives up: phrases of more
-than 4,095 different characters, which stay with the automaton.
+than 2,047 different characters, which stay with the automaton.
 """
 
 import threading
@@ -48,6 +48,14 @@ def composing() -> frozenset[str]:
     return frozenset(char for parts in _decomposed() for char in parts[1:])
 
 
+def why_not(phrases: frozenset[str]) -> str | None:
+    """None when the native core finds these phrases, else a sentence that says why the automaton does."""
+    if (reason := native.not_there()) is not None:
+        return reason
+    too_many = len(set().union(*phrases)) > MAX_SYMBOLS
+    return f"phrases of more than {MAX_SYMBOLS:,} different characters" if too_many else None
+
+
 class FastSpam:
     """A set of phrases to find; one per set and process serves all filters (`finder`).
 
@@ -59,10 +67,10 @@ class FastSpam:
     """
 
     def __init__(self, phrases: frozenset[str]) -> None:
-        module = native.load()
+        module, reason = native.load(), why_not(phrases)
+        if module is None or reason is not None:
+            raise RuntimeError(reason)
         alphabet = sorted(set().union(*phrases))
-        if module is None or len(alphabet) > MAX_SYMBOLS:
-            raise RuntimeError(f"no native core, or more than {MAX_SYMBOLS} different characters in the phrases")
         self._symbols = {char: number for number, char in enumerate(alphabet, start=1)}
         self._phrases = sorted(phrases)
         numbers = tuple(tuple(map(self._symbols.__getitem__, phrase)) for phrase in self._phrases)

@@ -48,7 +48,7 @@ class FastSplitter:
         self.memo_bytes = memo_bytes
         self.mode, self.note = "given", ""
         self._lock = threading.Lock()
-        self._last: tuple[str, Any] | None = None
+        self._last: tuple[str, Any | None] | None = None
         self._nlp: Any = None
         self._vi: Any = None
         try:
@@ -65,6 +65,8 @@ class FastSplitter:
         elif type(stock) is SpaCyTokenizer and stock.config is None:
             language = stock.language
         else:
+            if type(stock) is SpaCyTokenizer:
+                raise Unsupported(f"spaCy's {stock.language} with settings of its own")
             raise Unsupported(f"{type(stock).__name__} is not spaCy's rules")
         for part in ("datatrove's spaCy splitter", "spaCy's tokenizer"):
             if reason := native.unproven(part):
@@ -97,15 +99,14 @@ class FastSplitter:
     def split(self, text: str) -> Any | None:
         """The words in the core's own form, or None where only datatrove can split (it is counted).
 
-        Asked again for the same object, the same answer: the filters of a chain share one split.
+        Asked again for the same object, the same answer: the filters of a chain share one split and one count.
         """
         last = self._last
         if last is not None and last[0] is text:
             return last[1]
         words, why = self._split(text)
-        native.counts["fast" if words is not None else "stock", self.word_code, why] += 1
-        if words is not None:
-            self._last = (text, words)
+        native.counts["fast" if words is not None else "stock", f"words {self.word_code}", why] += 1
+        self._last = (text, words)
         return words
 
     def _split(self, text: str) -> tuple[Any | None, str]:

@@ -17,7 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# What ran, per process: ("fast" | "stock", word code, why) -> documents. Shown by `doctor`.
+# What ran, per process: ("fast" | "stock", part, why) -> documents. Parts: "words eng", "minhash eng", "language",
+# "spam", "gopher_repetition" and "gopher_quality" (only where their rules are stock's). "fast" with a reason: the words
+# are datatrove's, only the rules on them are native. The ledger of a run has these counts for every task.
 counts: Counter[tuple[str, str, str]] = Counter()
 
 
@@ -132,13 +134,18 @@ def unproven(part: str) -> str | None:
     return None if found in known else f"{part} is another version than the native core was proven against ({found})"
 
 
+def not_there() -> str | None:
+    """None when the extension is here and not switched off, else a sentence that says which of the two."""
+    if load() is not None:
+        return None
+    disabled = os.environ.get("SMOLTROVE_NATIVE", "1") == "0"
+    return "switched off by SMOLTROVE_NATIVE=0" if disabled else "filters/_native was not built (no C++17 compiler)"
+
+
 def why_not(part: str = "datatrove's Gopher filters") -> str | None:
     """None when the native core judges documents here, else a sentence that says why datatrove's own code does.
 
     Args:
         part: what has to be the proven version, as in `unproven`.
     """
-    if load() is None:
-        disabled = os.environ.get("SMOLTROVE_NATIVE", "1") == "0"
-        return "switched off by SMOLTROVE_NATIVE=0" if disabled else "filters/_native was not built (no C++17 compiler)"
-    return unproven(part)
+    return not_there() or unproven(part)

@@ -21,7 +21,7 @@ import yaml
 from datatrove.data import Document
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
-from filters import native
+from filters import fast_spam, native
 from filters.counting import CountedFilter
 from filters.fast_spam import finder, fold, in_word
 
@@ -217,7 +217,7 @@ class SpamFilter(CountedFilter):
 
     def filter_here(self, doc: Document) -> bool | tuple[bool, str]:
         """`filter` by this file alone."""
-        native.counts["stock", "spam", "no native core"] += 1
+        native.counts["stock", "spam", fast_spam.why_not(self.phrase_set) or "asked for"] += 1
         text = _normalize_document(doc.text)
         if self.mode == "any":
             return (False, "phrase") if self._find(text, first_only=True) else True

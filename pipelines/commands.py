@@ -14,6 +14,7 @@ from pipelines.compression import parse_compression
 from pipelines.config import LoadedConfig, load_config
 from pipelines.curriculum import earlier_stages, profiles_of
 from pipelines.errors import UserError
+from pipelines.native_counts import added, in_one_line
 from pipelines.outcome import SourceOutcome
 from pipelines.plan import Plan, PlannedSource, make_plan
 from pipelines.plan_table import plan_json, plan_text
@@ -178,6 +179,8 @@ def print_outcome(plan: Plan, outcomes: Sequence[SourceOutcome], output_folder: 
     )
     if any(outcome.requests for outcome in outcomes):
         console.print(_fetched(outcomes), markup=False, soft_wrap=True)
+    if line := in_one_line(added(outcome.native for outcome in outcomes)):
+        console.print(f"note: {line}", markup=False, soft_wrap=True)
     for outcome, source in zip(outcomes, plan.sources, strict=True):
         if line := _off_budget(outcome, source):
             console.print(f"note: {line}", markup=False, soft_wrap=True)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +27,7 @@ from pipelines.errors import HubUnreachable, SourceError, UserError
 from pipelines.executors import without_secrets
 from pipelines.hub import GatedRepository
 from pipelines.hub_http import at_most
+from pipelines.native_paths import NativePath, native_paths
 from pipelines.needs import needs_of
 from pipelines.plan import is_non_commercial
 from pipelines.reader_bytes import ReadFile, describe
@@ -80,13 +82,15 @@ class SourceHealth(BaseModel):
 
 
 class Health(BaseModel):
-    """All of a configuration. `origin`: the Hub or mirror that was asked; `token`: whether there is one."""
+    """All of a configuration. `origin`: the Hub or mirror that was asked; `token`: whether there is one;
+    `native`: which code judges documents."""
 
     config: str
     origin: str
     token: bool
     sources: list[SourceHealth]
     disabled: list[tuple[str, str]]
+    native: list[NativePath] = Field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -104,18 +108,21 @@ def diagnose(config_path: Path, *, mirror: Path | None = None, datasets: str | N
     config = load_config(config_path)
     chosen, skipped, _ = select_sources(config, profiles_of(config), datasets, None)
     look = _Look(catalogue=Catalogue(mirror=mirror, config_dir=config.path.parent), mirror=mirror, rows=rows)
-    found = side_by_side(
-        [partial(look.at, item) for item in chosen],
-        at_once=AT_ONCE,
-        seconds=SOURCE_SECONDS,
-        order=_repositories_first(chosen),
-    )
+    with ThreadPoolExecutor(1) as other:  # loading word splitters takes seconds, in which servers answer
+        paths = other.submit(native_paths, list({item.profile.name: item.profile for item in chosen}.values()))
+        found = side_by_side(
+            [partial(look.at, item) for item in chosen],
+            at_once=AT_ONCE,
+            seconds=SOURCE_SECONDS,
+            order=_repositories_first(chosen),
+        )
     return Health(
         config=str(config_path),
         origin=str(mirror) if mirror is not None else ENDPOINT,
         token=bool(get_token()),
         sources=[health or _too_slow(item) for health, item in zip(found, chosen, strict=True)],
         disabled=skipped,
+        native=paths.result(),
         seconds=round(time.monotonic() - start, 1),
     )
 

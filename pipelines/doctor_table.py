@@ -14,6 +14,12 @@ from pipelines.selection import NOT_CHOSEN
 
 WIDTH = 220
 _SHORT = {"language model": "LID"}
+_BY = {
+    "native": "native core",
+    "given": "native rules, datatrove's words",
+    "stock": "stock code",
+    "none": "CANNOT RUN",
+}
 # A line each for so many sources with the same trouble, one line for more.
 NAMED_ONE_BY_ONE = 2
 
@@ -24,6 +30,8 @@ def print_health(health: Health) -> None:
     console.print(_table(health))
     fetched, requests = sum(s.bytes_fetched for s in health.sources), sum(s.requests for s in health.sources)
     usable = sum(source.usable for source in health.sources)
+    console.print()
+    console.print(_native_table(health))
     lines = [
         "",
         f"{usable} of {len(health.sources)} sources usable, from {health.origin}; "
@@ -54,6 +62,19 @@ def _table(health: Health) -> Table:
     table.add_column("licence", no_wrap=True)
     for source in health.sources:
         table.add_row(*_row(source))
+    return table
+
+
+def _native_table(health: Health) -> Table:
+    """Which code judges: one row for each part of the filters."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for heading in ("filters' part", "judged by"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("why not by the native core", max_width=90)
+    table.add_column("profiles", overflow="ellipsis", no_wrap=True, max_width=60)
+    for path in health.native:
+        by = f"{_BY[path.path]}{f' ({path.how})' if path.how else ''}"
+        table.add_row(path.part, by, path.note.replace("[", "\\["), ", ".join(path.profiles))
     return table
 
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 from filters.sampling import EpochRepeater, IntervalSampler
 from pipelines.errors import SourceError
 from pipelines.estimates import count_tokens
+from pipelines.native_counts import NativeCounts, counts_now, counts_since
 from pipelines.traffic import Traffic
 from pipelines.writers import DocumentWriter, WrittenFile, reason_name
 
@@ -29,6 +30,7 @@ class TaskRecord(BaseModel):
     """What one task did. Counts are rows or documents; `tokens` is estimated from `text_bytes` (UTF-8).
 
     `cut_*` count what a deduplication has cut from documents that it kept (sentences, and characters of text).
+    `native` says which documents the native core judged, and which stock code, and why.
     `requests` and `bytes_fetched` are what the attempt that succeeded asked of servers: files of the Hub and blobs.
     """
 
@@ -55,6 +57,7 @@ class TaskRecord(BaseModel):
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     step_seconds: dict[str, float] = Field(default_factory=dict)
+    native: NativeCounts = Field(default_factory=NativeCounts)
 
     @property
     def num_rejected(self) -> int:
@@ -184,12 +187,13 @@ class CommitStep(PipelineStep):
         self.output_folder, self.records_dir, self.dropped_dir = output_folder, records_dir, dropped_dir
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
-        started, cpu = time.perf_counter(), time.process_time()
+        started, cpu, counted = time.perf_counter(), time.process_time(), counts_now()
         yield from data
         record = account(self.steps, source=self.source, output_dir=self.output_dir, rank=rank, language=self.language)
         if problems := record.problems():
             raise LedgerError(f"the ledger of task {rank} does not add up: {'; '.join(problems)}")
         record.requests, record.bytes_fetched = self.traffic.requests, self.traffic.num_bytes
+        record.native = counts_since(counted)
         record.seconds = round(time.perf_counter() - started, 3)
         record.cpu_seconds = round(time.process_time() - cpu, 3)
         record.peak_memory_bytes = peak_memory_bytes()

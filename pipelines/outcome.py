@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from pipelines.ledger import TaskRecord, find_record, ledger_line, write_atomically
+from pipelines.native_counts import NativeCounts, added
 from pipelines.plan import Plan, PlannedSource
 from pipelines.quantities import show_count
 from pipelines.run_layout import RunLayout
@@ -40,6 +41,7 @@ class SourceOutcome(BaseModel):
     bytes_planned: int = 0
     bytes_needed: int = 0
     cpu_seconds: float = 0
+    native: NativeCounts = Field(default_factory=NativeCounts)
     problems: list[str] = Field(default_factory=list)
 
     @property
@@ -58,7 +60,9 @@ def source_outcome(plan: Plan, layout: RunLayout, index: int, failures: Mapping[
     source = plan.sources[index]
     outcome = SourceOutcome(source=source.key, tasks=len(source.tasks), budget_tokens=source.budget_tokens)
     outcome.bytes_planned, outcome.bytes_needed = source.bytes_to_read, source.bytes_needed
-    for record in records_of(layout, source):
+    records = records_of(layout, source)
+    outcome.native = added(record.native for record in records)
+    for record in records:
         outcome.tasks_done += 1
         outcome.rows += record.rows
         outcome.sampled_out += record.sampled_out

@@ -1,4 +1,6 @@
-"""Drops and rejects by reason and source, as a Markdown table: what `smoltrove status RUN --reasons` prints.
+"""Drops and rejects by reason and source, and what stock code judged, as Markdown tables.
+
+What `smoltrove status RUN --reasons` prints.
 
 Gives up: which documents they were; `--keep-dropped` keeps those.
 """
@@ -19,7 +21,19 @@ def reasons_table(outcomes: Sequence[SourceOutcome]) -> str:
         for reason, number in sorted(both.items(), key=lambda item: (-item[1], item[0])):
             share = "" if reason in outcome.rejected else f"{number / outcome.drawn:.2%}"
             lines.append(f"| | {reason} | {number:,} | {share} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_stock_lines(outcomes)])
+
+
+def _stock_lines(outcomes: Sequence[SourceOutcome]) -> list[str]:
+    """A second table where the native core did not judge every document: one row per source, part and reason."""
+    lines = []
+    for outcome in outcomes:
+        rows = [(number, key, "stock code") for key, number in outcome.native.stock.items()]
+        rows += [(number, key, "native rules, datatrove's words") for key, number in outcome.native.given.items()]
+        for number, key, by in sorted(rows, key=lambda row: (-row[0], row[1])):
+            lines.append(f"| {outcome.source} | {key.replace('|', '&#124;')} | {by} | {number:,} |")
+    heading = ["", "| source | not by the native core | judged by | documents |", "|---|---|---|---:|"]
+    return [*heading, *lines] if lines else []
 
 
 def _kept(outcome: SourceOutcome) -> str:

@@ -55,5 +55,5 @@ def test_documents_are_counted_by_path() -> None:
     step = GopherQualityFilter()
     quality_verdict(step, "a text that no other test reads")
     quality_verdict(step, "another, with IS_ALPHA")
-    assert native.counts["fast", "eng", ""] == 1
-    assert native.counts["stock", "eng", "IS_ALPHA"] == 1
+    assert native.counts["fast", "words eng", ""] == 1
+    assert native.counts["stock", "words eng", "IS_ALPHA"] == 1
