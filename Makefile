@@ -88,8 +88,6 @@ bench-all: bench
 	$(BIN)/python benchmarks/readers.py ../shared/data
 	$(BIN)/python benchmarks/fast_gopher.py en vi --documents 20000 --stock-every 50
 	$(BIN)/python benchmarks/fast_minhash.py en vi --documents 5000
-	$(BIN)/python benchmarks/dedup.py speed ../shared/data
-	$(BIN)/python benchmarks/dedup.py memory
 	$(BIN)/python benchmarks/html_extraction.py
 	$(BIN)/python benchmarks/dedup.py speed ../shared/data
 	$(BIN)/python benchmarks/dedup.py memory ../shared/data

@@ -5,11 +5,12 @@ fingerprint holds the versions; what is in a file never depends on them. Gives u
 some readers stop after the first without a word; and codecs that fewer tools read than these two.
 """
 
-import gzip
 import io
+import zlib
 from typing import IO, Any, Literal
 
 import zstandard
+from isal import igzip, isal_zlib
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from zlib_ng import zlib_ng
 
@@ -18,6 +19,8 @@ from pipelines.errors import UserError, did_you_mean
 # Measured by `benchmarks/output_codecs.py`; the table is in docs/decisions.md.
 _LEVELS = {"gzip": (1, 4, 9), "zstd": (1, 3, 19)}  # lowest, default, highest
 _SUFFIXES = {"gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
+# What reading a damaged file raises.
+READ_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, isal_zlib.error, zstandard.ZstdError)
 _GZIP_CONTAINER = 31  # window bits of 15, and 16 for a gzip header and checksum
 
 
@@ -77,4 +80,5 @@ def open_lines(name: str, raw: IO[bytes]) -> IO[bytes]:
     """The lines of a file of documents called `name`, out of its bytes."""
     if name.endswith(_SUFFIXES["zstd"]):
         return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True), 1 << 20)
-    return gzip.open(raw)  # type: ignore[return-value]
+    handle: IO[bytes] = igzip.open(raw)
+    return handle

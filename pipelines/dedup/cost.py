@@ -7,11 +7,9 @@ later documents are once the word splitters know the words (real runs are faster
 other processes take.
 """
 
-import gzip
 import os
 import tempfile
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from typing import Any
 import orjson
 
 from filters.text import UnsplittableText
+from pipelines.compression import READ_ERRORS, open_lines
 from pipelines.dedup import check, minhash
 from pipelines.dedup.decide import decide
 from pipelines.dedup.documents import index_file, read_documents
@@ -31,7 +30,7 @@ from pipelines.dedup.work import Work
 from pipelines.dedup.writer import write_file
 from pipelines.errors import UserError
 from pipelines.run_layout import RunLayout
-from pipelines.writers import GzipSink
+from pipelines.writers import Sink
 
 SAMPLE_BYTES = 6_000_000
 MOST_OF_A_SOURCE = 1_000_000
@@ -111,19 +110,19 @@ def _first_documents(path: Path, num_bytes: int) -> list[bytes]:
     """Lines of a file until there are so many bytes of JSON; at least one."""
     lines: list[bytes] = []
     try:
-        with gzip.open(path) as handle:
+        with open(path, "rb") as raw, open_lines(path.name, raw) as handle:
             for line in islice(handle, MOST_DOCUMENTS):
                 lines.append(line)
                 num_bytes -= len(line)
                 if num_bytes <= 0:
                     break
-    except (OSError, EOFError, zlib.error) as error:
+    except READ_ERRORS as error:
         raise UserError(f"{path}: cannot be read ({error}); verify that run") from None
     return lines
 
 
 def _write(lines: list[bytes], folder: Path, rank: int, like: InputFile) -> InputFile:
-    sink = GzipSink(folder / f"{rank:05d}.jsonl.gz")
+    sink = Sink(folder / f"{rank:05d}.jsonl.gz")
     for line in lines:
         sink.write(line)
     written = sink.close()

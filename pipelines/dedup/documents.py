@@ -6,7 +6,6 @@ them speaks for all, and they stay or go together. Gives up: reading from the mi
 
 import hashlib
 import io
-import zlib
 from array import array
 from collections.abc import Iterator
 from typing import IO, Any
@@ -14,10 +13,9 @@ from typing import IO, Any
 import numpy as np
 import orjson
 import xxhash
-from zstandard import ZstdError
 
 from filters.sampling import EPOCH
-from pipelines.compression import open_lines
+from pipelines.compression import READ_ERRORS, open_lines
 from pipelines.dedup import store
 from pipelines.dedup.inputs import InputFile
 from pipelines.dedup.work import CACHE_BASE, Work
@@ -60,7 +58,7 @@ def read_documents(work: Work, file: InputFile) -> Iterator[dict[str, Any]]:
                     yield document
             while hashed.readinto(bytearray(1 << 16)):
                 pass
-    except (OSError, EOFError, zlib.error, ZstdError, orjson.JSONDecodeError) as error:
+    except (*READ_ERRORS, orjson.JSONDecodeError) as error:
         raise SourceError(f"{path}: cannot be read after {lines:,} documents ({error}); verify that run") from None
     if (lines, hashed.size, hashed.digest.hexdigest()) != (file.lines, file.size, file.sha256):
         raise SourceError(f"{path}: changed since its run was finished; verify that run, and deduplicate anew")

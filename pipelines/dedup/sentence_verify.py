@@ -6,7 +6,6 @@ was cut for; each removed document was cut, and has too little left. Splits the 
 work file. Memory: 16 bytes for each sentence of a document that has pieces or is named by one, and their names.
 """
 
-import gzip
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
+from pipelines.compression import READ_ERRORS, open_lines
 from pipelines.dedup.documents import identity, read_documents
 from pipelines.dedup.inputs import InputFile
 from pipelines.dedup.report import FILE
@@ -102,11 +102,12 @@ class _Check:
         if record.file is None:
             return
         try:
-            with gzip.open(self.work.layout.output_folder / record.file.path) as handle:
+            path = self.work.layout.output_folder / record.file.path
+            with open(path, "rb") as raw, open_lines(path.name, raw) as handle:
                 for line in handle:
                     document: dict[str, Any] = orjson.loads(line)
                     yield document
-        except (OSError, EOFError, ValueError):
+        except (*READ_ERRORS, ValueError):
             # Said by the check of the files themselves.
             return
 
