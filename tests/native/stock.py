@@ -123,9 +123,14 @@ def _phrases(path: str | None, languages: tuple[str, ...] | None) -> frozenset[s
     return frozenset(phrase for name in (languages or groups) for phrase in groups[name])
 
 
+@lru_cache(maxsize=16)
+def _spam_step(parameters: tuple[tuple[str, Any], ...]) -> SpamFilter:
+    return SpamFilter(**dict(parameters))
+
+
 def spam(params: Mapping[str, Any], text: str, metadata: Mapping[str, Any]) -> Answer:
     """Every phrase is looked for by itself; of those between word boundaries as many as do not overlap count."""
-    step = SpamFilter(**params)
+    step = _spam_step(tuple((name, _hashable(value)) for name, value in sorted(params.items())))
     # Case folding can decompose; what is searched is folded text, as it is.
     folded = normalize_phrase(text)
     spans = []
