@@ -110,10 +110,13 @@ def _splitter(f: Any, rules: Any, part: str) -> FastSplitter | None:
     return found
 
 
-def _answer(reason: Any) -> Verdict | None:
+def _answer(reason: Any, part: str) -> Verdict | None:
     if reason is None:
         return True
-    return None if reason is False else (False, reason)
+    if reason is False:
+        native.counts["stock", part, "stock would raise or warn here"] += 1
+        return None
+    return False, reason
 
 
 def repetition_verdict(f: Any, text: str) -> Verdict | None:
@@ -130,7 +133,7 @@ def repetition_verdict(f: Any, text: str) -> Verdict | None:
     if reason is not None:
         return False, reason
     words = words_of.split(text)
-    return None if words is None else _answer(rules.judge_words(words))
+    return None if words is None else _answer(rules.judge_words(words), "gopher_repetition")
 
 
 def quality_verdict(f: Any, text: str) -> Verdict | None:
@@ -138,4 +141,4 @@ def quality_verdict(f: Any, text: str) -> Verdict | None:
     rules = _rules_of(f)
     words_of = _splitter(f, rules, "gopher_quality")
     words = words_of.split(text) if words_of is not None else None
-    return None if words is None else _answer(rules.judge(words))
+    return None if words is None else _answer(rules.judge(words), "gopher_quality")

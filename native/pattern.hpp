@@ -3,7 +3,7 @@
 // A pattern arrives as the tree that `re` itself parsed (see filters/native.py), so nothing is parsed twice and
 // nothing can be misread. Matching is backtracking in the order of `re`: the first alternative that leads to a match,
 // the longest repetition that leads to one. Only what spaCy's tokenizer rules use is known here; `re` features
-// outside of that (flags, groups that are referred to, lazy repeats) are refused when the tree is taken over, and
+// outside of that (flags but IGNORECASE, groups that are referred to, lazy repeats) are refused when the tree is taken over, and
 // such a language asks spaCy instead.
 #pragma once
 #include <algorithm>

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <unordered_map>
 
 namespace smol {
 namespace {
@@ -36,6 +37,9 @@ class TreeBuilder {
     }
 
     int set(PyObject* tuple) {  // ("set", negate, ((low, high), ...), categories, negated categories)
+        // One node object may stand in many places (see filters/spacy_rules.py); a set is 8 KB.
+        auto [known, is_new] = sets_.try_emplace(tuple, 0);
+        if (!is_new) return known->second;
         CharSet out;
         out.negate = number(item(tuple, 1)) != 0;
         PyObject* ranges = item(tuple, 2);
@@ -44,7 +48,7 @@ class TreeBuilder {
             out.ranges.emplace_back(number(item(item(ranges, i), 0)), number(item(item(ranges, i), 1)));
         out.categories = static_cast<uint8_t>(number(item(tuple, 3)));
         out.not_categories = static_cast<uint8_t>(number(item(tuple, 4)));
-        return pattern_->add_set(std::move(out));
+        return known->second = pattern_->add_set(std::move(out));
     }
 
     int node(PyObject* tuple, int next) {
@@ -101,6 +105,7 @@ class TreeBuilder {
     }
 
     std::unique_ptr<Pattern> pattern_;
+    std::unordered_map<PyObject*, int> sets_;  // the tree outlives the builder
 };
 
 std::unique_ptr<Pattern> build_pattern(const CharTable& chars, PyObject* tree) {

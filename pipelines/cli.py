@@ -128,7 +128,9 @@ def plan(
 @app.command()
 def status(
     run_folder: Run,
-    reasons: Annotated[bool, typer.Option("--reasons", help="Drops by source and reason, as Markdown.")] = False,
+    reasons: Annotated[
+        bool, typer.Option("--reasons", help="Drops and stock code by source and reason, as Markdown.")
+    ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:

@@ -12,7 +12,7 @@ from filters import native
 needs_core = pytest.mark.skipif(native.why_not() is not None, reason=f"no native core: {native.why_not()}")
 
 # Every language whose words the core splits itself.
-RULE_LANGUAGES = ["eng", "deu", "spa", "ita", "por", "rus", "fas", "ell", "arb_Arab", "ind"]
+RULE_LANGUAGES = ["eng", "deu", "spa", "ita", "por", "fra", "rus", "fas", "ell", "arb_Arab", "ind"]
 
 
 def stock_words(text: str, word_code: str) -> list[str]:

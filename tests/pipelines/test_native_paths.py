@@ -138,6 +138,13 @@ def test_rules_that_only_stock_has_are_counted() -> None:
     assert counts_since(before).stock["gopher_quality: parameters that the native core cannot hold"] == 1
 
 
+@needs_core
+def test_a_text_on_which_stock_would_raise_is_counted() -> None:
+    before = counts_now()
+    assert GopherQualityFilter(min_doc_words=0).filter(Document(text=" \n", id="")) == (False, "gopher_no_words")
+    assert counts_since(before).stock == {"gopher_quality: stock would raise or warn here": 1}
+
+
 _counts = st.dictionaries(st.sampled_from("abc"), st.integers(1, 99))
 _native = st.builds(NativeCounts, fast=_counts, given=_counts, stock=_counts)
 
