@@ -20,7 +20,7 @@ from pipelines.errors import UserError, did_you_mean
 _LEVELS = {"gzip": (1, 4, 9), "zstd": (1, 3, 19)}  # lowest, default, highest
 _SUFFIXES = {"gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
 # What reading a damaged file raises.
-READ_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, isal_zlib.error, zstandard.ZstdError)
+READ_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, isal_zlib.error, zstandard.ZstdError)  # type: ignore[assignment]
 _GZIP_CONTAINER = 31  # window bits of 15, and 16 for a gzip header and checksum
 
 
