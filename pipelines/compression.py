@@ -21,6 +21,8 @@ _LEVELS = {"gzip": (1, 4, 9), "zstd": (1, 3, 19)}  # lowest, default, highest
 _SUFFIXES = {"gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
 # What reading a damaged file raises.
 READ_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, isal_zlib.error, zstandard.ZstdError)  # type: ignore[assignment]
+# The same, and what a line that is no JSON raises.
+LINE_ERRORS: tuple[type[Exception], ...] = (*READ_ERRORS, ValueError)
 _GZIP_CONTAINER = 31  # window bits of 15, and 16 for a gzip header and checksum
 
 

@@ -15,7 +15,7 @@ import orjson
 import xxhash
 
 from filters.sampling import EPOCH
-from pipelines.compression import READ_ERRORS, open_lines
+from pipelines.compression import LINE_ERRORS, open_lines
 from pipelines.dedup import store
 from pipelines.dedup.inputs import InputFile
 from pipelines.dedup.work import CACHE_BASE, Work
@@ -58,7 +58,7 @@ def read_documents(work: Work, file: InputFile) -> Iterator[dict[str, Any]]:
                     yield document
             while hashed.readinto(bytearray(1 << 16)):
                 pass
-    except (*READ_ERRORS, orjson.JSONDecodeError) as error:
+    except LINE_ERRORS as error:
         raise SourceError(f"{path}: cannot be read after {lines:,} documents ({error}); verify that run") from None
     if (lines, hashed.size, hashed.digest.hexdigest()) != (file.lines, file.size, file.sha256):
         raise SourceError(f"{path}: changed since its run was finished; verify that run, and deduplicate anew")

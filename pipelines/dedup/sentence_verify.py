@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
-from pipelines.compression import READ_ERRORS, open_lines
+from pipelines.compression import LINE_ERRORS, open_lines
 from pipelines.dedup.documents import identity, read_documents
 from pipelines.dedup.inputs import InputFile
 from pipelines.dedup.report import FILE
@@ -107,7 +107,7 @@ class _Check:
                 for line in handle:
                     document: dict[str, Any] = orjson.loads(line)
                     yield document
-        except (*READ_ERRORS, ValueError):
+        except LINE_ERRORS:
             # Said by the check of the files themselves.
             return
 
