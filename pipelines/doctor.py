@@ -10,7 +10,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -108,21 +107,21 @@ def diagnose(config_path: Path, *, mirror: Path | None = None, datasets: str | N
     config = load_config(config_path)
     chosen, skipped, _ = select_sources(config, profiles_of(config), datasets, None)
     look = _Look(catalogue=Catalogue(mirror=mirror, config_dir=config.path.parent), mirror=mirror, rows=rows)
-    with ThreadPoolExecutor(1) as other:  # loading word splitters takes seconds, in which servers answer
-        paths = other.submit(native_paths, list({item.profile.name: item.profile for item in chosen}.values()))
-        found = side_by_side(
-            [partial(look.at, item) for item in chosen],
-            at_once=AT_ONCE,
-            seconds=SOURCE_SECONDS,
-            order=_repositories_first(chosen),
-        )
+    found = side_by_side(
+        [partial(look.at, item) for item in chosen],
+        at_once=AT_ONCE,
+        seconds=SOURCE_SECONDS,
+        order=_repositories_first(chosen),
+    )
+    # Loading word splitters takes seconds: not for what cannot be read anyway.
+    there = [item.profile for health, item in zip(found, chosen, strict=True) if health and health.reachable]
     return Health(
         config=str(config_path),
         origin=str(mirror) if mirror is not None else ENDPOINT,
         token=bool(get_token()),
         sources=[health or _too_slow(item) for health, item in zip(found, chosen, strict=True)],
         disabled=skipped,
-        native=paths.result(),
+        native=native_paths(list({profile.name: profile for profile in there}.values())),
         seconds=round(time.monotonic() - start, 1),
     )
 
