@@ -10,6 +10,7 @@ from rich.console import Console
 
 from pipelines.commands import print_outcome
 from pipelines.config import LoadedConfig
+from pipelines.errors import SourceError
 from pipelines.plan import Plan
 from pipelines.slurm.options import ClusterOptions
 from pipelines.slurm.queue import print_submission
@@ -23,15 +24,24 @@ def execute_slurm(
     """Submit what is left of a plan. Returns the exit status; raises UserError when nothing could be submitted."""
     cluster = options.merged(config.stage.cluster)
     console = Console(stderr=True, highlight=False)
-    folders = {"output_folder": output_folder, "logging_dir": logging_dir, "mirror": mirror}
     if options.script_only:
-        folder = write_scripts_only(plan, config, cluster, **folders, fresh=fresh)  # type: ignore[arg-type]
+        folder = write_scripts_only(
+            plan, config, cluster, output_folder=output_folder, logging_dir=logging_dir, mirror=mirror, fresh=fresh
+        )
         if folder is None:
             print(f"{output_folder}: nothing is left to do")
         else:
             print(f"{folder}: " + ", ".join(sorted(path.name for path in folder.glob("*.sbatch"))))
         return 0
-    layout, submission = submit_plan(plan, config, cluster, **folders, fresh=fresh, wait=options.wait)  # type: ignore[arg-type]
+    try:
+        layout, submission = submit_plan(
+            plan, config, cluster, output_folder=output_folder, logging_dir=logging_dir, mirror=mirror, fresh=fresh,
+            wait=options.wait,
+        )  # fmt: skip
+    except OSError as error:
+        raise SourceError(
+            f"nothing more is submitted: {error}; put that right and run the same command again"
+        ) from error
     if submission is not None and not options.wait:
         if as_json:
             print(submission.model_dump_json(indent=1))
