@@ -9,13 +9,14 @@ FUZZ_TEXTS ?= 100000
 FUZZ_MINUTES ?= 0
 FALLBACK_TESTS := tests/native tests/filters tests/pipelines/test_doctor.py tests/test_local_mixture.py
 
-.PHONY: help setup demo test test-quick test-fallback sanitize fuzz proof compilers lint format bench bench-quick bench-all clean
+.PHONY: help setup demo test test-quick slurm-test test-fallback sanitize fuzz proof compilers lint format bench bench-quick bench-all clean
 
 help:
 	@echo "make demo        stage 1 on the bundled sample, 2 workers"
 	@echo "make test        the whole test suite"
 	@echo "make test-quick  without the long proofs"
 	@echo "make test-fallback the filters' tests without the native core"
+	@echo "make slurm-test  runs on a throw-away Slurm of two nodes (needs Debian's slurm-wlm and munge)"
 	@echo "make sanitize    the native core's tests under AddressSanitizer and UBSan (needs g++)"
 	@echo "make fuzz        hostile texts against stock, guided by coverage (needs clang); FUZZ_TEXTS, FUZZ_MINUTES"
 	@echo "make proof       every profile on every document of ../shared/data against stock (an hour)"
@@ -50,6 +51,9 @@ test: $(VENV)/dev.stamp
 
 test-quick: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m "not slow"
+
+slurm-test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -v tests/pipelines/slurm
 
 # What judges documents, on datatrove's own code: as after an installation without a compiler.
 test-fallback: $(VENV)/dev.stamp

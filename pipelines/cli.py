@@ -15,6 +15,7 @@ import typer
 
 from pipelines import BUNDLED_CONFIGS, __version__
 from pipelines.errors import SourceError, UserError
+from pipelines.slurm.options import ClusterOptions, with_cluster_options
 
 STAGE_CONFIGS = {
     1: "smollm3_weighted_config.yaml",
@@ -61,6 +62,7 @@ app = typer.Typer(
 
 
 @app.command()
+@with_cluster_options
 def run(
     config: Config,
     tasks: Tasks = None,
@@ -80,6 +82,8 @@ def run(
     run_dedup: RunDedup = False,
     dedup_method: DedupMethod = None,
     compression: Compression = None,
+    *,
+    cluster: ClusterOptions,
 ) -> None:
     """Build the corpus of a configuration, or continue building it.
 
@@ -92,7 +96,7 @@ def run(
             config, tasks=tasks, workers=workers, output_folder=output_folder, logging_dir=logging_dir,
             target_tokens=target_tokens, max_datasets=max_datasets, datasets=datasets, mirror=mirror, after=after,
             keep_dropped=keep_dropped, fresh=fresh, plan_only=plan, as_json=as_json, run_dedup=run_dedup,
-            dedup_method=dedup_method, compression=compression,
+            dedup_method=dedup_method, compression=compression, cluster=cluster,
         )
     )  # fmt: skip
 
@@ -143,6 +147,17 @@ def status(
 
     refuse_dedup_of(run_folder)
     raise typer.Exit(show_status(run_folder, reasons=reasons, as_json=as_json))
+
+
+@app.command()
+def cancel(run_folder: Run, debug: Debug = False) -> None:
+    """End the Slurm jobs of a run; finished tasks are kept.
+
+    Example: smoltrove cancel datatrove_output/stage1
+    """
+    from pipelines.status import show_cancel
+
+    raise typer.Exit(show_cancel(run_folder))
 
 
 @app.command()
@@ -242,6 +257,7 @@ def stage_app(stage: int) -> typer.Typer:
     script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
     @script.command(help=f"Build the corpus of SmolLM3's stage {stage}, or continue building it.")
+    @with_cluster_options
     def command(
         config: Annotated[Path, typer.Option(help="Stage configuration.")] = BUNDLED_CONFIGS / STAGE_CONFIGS[stage],
         tasks: Tasks = None,
@@ -263,10 +279,18 @@ def stage_app(stage: int) -> typer.Typer:
         run_dedup: RunDedup = False,
         dedup_method: DedupMethod = None,
         compression: Compression = None,
+        *,
+        cluster: ClusterOptions,
     ) -> None:
-        run(
-            config, tasks, workers, output_folder, logging_dir, target_tokens, max_datasets, datasets, mirror, after,
-            keep_dropped, fresh, plan, as_json, debug, run_dedup, dedup_method, compression,
+        from pipelines.commands import execute
+
+        raise typer.Exit(
+            execute(
+                config, tasks=tasks, workers=workers, output_folder=output_folder, logging_dir=logging_dir,
+                target_tokens=target_tokens, max_datasets=max_datasets, datasets=datasets, mirror=mirror, after=after,
+                keep_dropped=keep_dropped, fresh=fresh, plan_only=plan, as_json=as_json, run_dedup=run_dedup,
+                dedup_method=dedup_method, compression=compression, cluster=cluster,
+            )
         )  # fmt: skip
 
     return script

@@ -20,6 +20,7 @@ from pipelines.plan import Plan, PlannedSource, make_plan
 from pipelines.plan_table import plan_json, plan_text
 from pipelines.quantities import parse_quantity, show_bytes, show_count
 from pipelines.run_layout import RUN_DIR
+from pipelines.slurm.options import ClusterOptions, Executor
 from pipelines.sources import Catalogue, Listing, entry_of
 
 # A source is said to be off its budget beyond this, when it drew so many documents that chance is no excuse.
@@ -46,9 +47,14 @@ def execute(
     run_dedup: bool = False,
     dedup_method: str | None = None,
     compression: str | None = None,
+    cluster: ClusterOptions | None = None,
 ) -> int:
     """Plan, and unless `plan_only` run. Returns the exit status. Raises UserError for wrong input."""
     config = load_config(config_path)
+    cluster = cluster or ClusterOptions()
+    cluster.check()
+    if run_dedup and cluster.executor is Executor.slurm:
+        raise UserError("--run-dedup: Slurm runs the filters only; run `smoltrove dedup` on the finished run")
     if dedup_method is not None and not run_dedup:
         raise UserError("--dedup-method: says how to deduplicate; give --run-dedup too")
     plan = build_plan(
@@ -62,11 +68,18 @@ def execute(
         else:
             print(plan_text(plan, output_folder), end="")
         return 0
-    from pipelines.run import run_plan
-
     console = Console(stderr=True, highlight=False)
     for line in plan.warnings:
         console.print(f"warning: {line}", markup=False, soft_wrap=True)
+    if cluster.executor is Executor.slurm:
+        from pipelines.slurm.command import execute_slurm
+
+        return execute_slurm(
+            plan, config, cluster, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"),
+            mirror=mirror, fresh=fresh, as_json=as_json,
+        )  # fmt: skip
+    from pipelines.run import run_plan
+
     result = run_plan(
         plan, config, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"), workers=workers,
         mirror=mirror, fresh=fresh,

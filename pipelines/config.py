@@ -25,6 +25,7 @@ from pipelines.dedup.config import DedupConfig, ExactConfig, MinhashConfig, Sent
 from pipelines.errors import ConfigError
 from pipelines.fields import FieldPath
 from pipelines.quantities import parse_quantity
+from pipelines.slurm.config import ClusterConfig
 from pipelines.yaml_source import Key, YamlSource, load_yaml
 
 NAME_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -225,6 +226,7 @@ class StageConfig(_Frozen):
     filtering: FilteringConfig = Field(default_factory=FilteringConfig)
     dedup: DedupConfig = Field(default_factory=DedupConfig)
     output: OutputConfig = Field(default_factory=OutputConfig)
+    cluster: ClusterConfig = Field(default_factory=ClusterConfig)
     datasets: list[SourceConfig] = Field(min_length=1)
 
 
@@ -314,6 +316,8 @@ def _known_keys(loc: tuple[Any, ...]) -> list[str]:
         blocks: dict[Any, type[BaseModel]]
         blocks = {"exact": ExactConfig, "minhash": MinhashConfig, "simhash": SimhashConfig, "sentence": SentenceConfig}
         return list((blocks.get(loc[1], DedupConfig) if len(loc) > 2 else DedupConfig).model_fields)
+    if loc[0] == "cluster" and len(loc) > 1:
+        return list(ClusterConfig.model_fields)
     if len(loc) > 1:
         return list((OutputConfig if loc[0] == "output" else FilteringConfig).model_fields)
     return list(StageConfig.model_fields)

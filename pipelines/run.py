@@ -7,7 +7,9 @@ after the other.
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -29,8 +31,9 @@ from pipelines.plan_table import plan_text
 from pipelines.progress import Display, MainLog
 from pipelines.run_layout import RunLayout
 from pipelines.run_lock import lock_run
-from pipelines.signals import StopRequest, note_signals
-from pipelines.supervisor import Supervisor
+from pipelines.signals import StopRequest, note_signals, signal_name
+from pipelines.slurm.submission import refuse_while_live
+from pipelines.supervisor import Supervisor, Task
 
 
 class RunResult(BaseModel):
@@ -61,6 +64,26 @@ def run_plan(
     Raises UserError when a folder cannot be used or belongs to another plan or another process, SourceError when the
     disk fails during the run. Failures of sources do not raise: they are in the result, and in `_run/state.json`.
     """
+    layout, data = prepare(plan, output_folder=output_folder, logging_dir=logging_dir, mirror=mirror, fresh=fresh)
+    stop = StopRequest()
+    try:
+        with lock_run(layout.run_dir), note_signals(stop):
+            refuse_while_live(layout)
+            begin(layout, plan, config, data, fresh=fresh)
+            return _supervise(plan, layout, workers, stop)
+    except OSError as error:
+        raise SourceError(
+            f"the run cannot go on: {error}; finished tasks are kept: put that right and run the same command again"
+        ) from error
+
+
+def prepare(
+    plan: Plan, *, output_folder: Path, logging_dir: Path, mirror: Path | None, fresh: bool
+) -> tuple[RunLayout, dict[str, Any]]:
+    """Where a run will live, and the data of its fingerprint; both folders are there and writable afterwards.
+
+    Raises UserError when a folder cannot be used or holds another run.
+    """
     output_folder, logging_dir = output_folder.absolute(), logging_dir.absolute()
     data = fingerprint_data(plan)
     layout = RunLayout(
@@ -80,18 +103,15 @@ def run_plan(
             raise _unusable("--output-folder", output_folder, error) from None
     _make_writable("--output-folder", output_folder)
     _make_writable("--logging-dir", logging_dir)
-    stop = StopRequest()
-    try:
-        with lock_run(layout.run_dir), note_signals(stop):
-            if fresh and has_run(layout):
-                delete_run(layout)
-            if not check_continues(layout, data):
-                start_run(layout, plan, config, data, plan_text(plan, output_folder))
-            return _supervise(plan, layout, workers, stop)
-    except OSError as error:
-        raise SourceError(
-            f"the run cannot go on: {error}; finished tasks are kept: put that right and run the same command again"
-        ) from error
+    return layout, data
+
+
+def begin(layout: RunLayout, plan: Plan, config: LoadedConfig, data: dict[str, Any], *, fresh: bool) -> None:
+    """Under the run's lock: delete the old run when that is asked for, and write down the new one unless it goes on."""
+    if fresh and has_run(layout):
+        delete_run(layout)
+    if not check_continues(layout, data):
+        start_run(layout, plan, config, data, plan_text(plan, layout.output_folder))
 
 
 def _make_writable(option: str, folder: Path) -> None:
@@ -117,12 +137,22 @@ def _supervise(plan: Plan, layout: RunLayout, workers: int, stop: StopRequest) -
         supervisor.run()
     finally:
         display.close()
-    outcomes = [source_outcome(plan, layout, i, supervisor.failures) for i in range(len(plan.sources))]
+    log.close()
+    return settle(plan, layout, supervisor.failures, stopped=stop.signum, num_done_before=supervisor.num_done_before)
+
+
+def settle(
+    plan: Plan, layout: RunLayout, failures: Mapping[Task, str], *, stopped: int | None = None, num_done_before: int = 0
+) -> RunResult:
+    """Draw up the account of a run on which nobody works any more: ledger, manifest, state, main.log.
+
+    `failures` says why tasks are not complete, by (source, rank); `stopped` is the signal that ended the run early.
+    """
+    outcomes = [source_outcome(plan, layout, i, failures) for i in range(len(plan.sources))]
     # A signal that comes when all is done stops nothing.
-    stopped = stop.signum if any(outcome.tasks_done < outcome.tasks for outcome in outcomes) else None
-    if stopped is not None:
-        log.say(f"stopped by {stop}")
-    result = RunResult(outcomes=outcomes, stopped=stopped, num_done_before=supervisor.num_done_before)
+    if all(outcome.tasks_done == outcome.tasks for outcome in outcomes):
+        stopped = None
+    result = RunResult(outcomes=outcomes, stopped=stopped, num_done_before=num_done_before)
     write_ledger(plan, layout)
     state = "complete" if result.ok else "incomplete"
     write_manifest(layout, plan, state=state, totals=totals(outcomes))
@@ -131,6 +161,9 @@ def _supervise(plan: Plan, layout: RunLayout, workers: int, stop: StopRequest) -
         json.dumps({"state": state, "stopped": stopped, "sources": [o.model_dump() for o in outcomes]}, indent=1)
         + "\n",
     )
+    log = MainLog(plan, layout.logging_dir / "main.log")
+    if stopped is not None:
+        log.say(f"stopped by {signal_name(stopped)}")
     for outcome in outcomes:
         log.say(("ok " if outcome.ok else "NOT OK ") + summary(outcome) + "".join(f"; {p}" for p in outcome.problems))
     log.close()

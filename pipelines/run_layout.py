@@ -22,12 +22,16 @@ BLOBS_DIR = "softwareheritage/content"
 
 @dataclass(frozen=True, kw_only=True)
 class RunLayout:
-    """Paths of one run; `fingerprint` separates the work of different plans."""
+    """Paths of one run; `fingerprint` separates the work of different plans, `attempt` that of attempts at a task.
+
+    Local runs need no `attempt`: their supervisor sees a worker's end before it gives its task away.
+    """
 
     output_folder: Path
     logging_dir: Path
     fingerprint: str
     mirror: Path | None = None
+    attempt: str = ""
 
     @property
     def run_dir(self) -> Path:
@@ -41,7 +45,7 @@ class RunLayout:
 
     def work_dir(self, output_dir: str) -> Path:
         """Files that are being written; never read by anything else."""
-        return self.stage_dir / "work" / output_dir
+        return self.stage_dir / "work" / output_dir / self.attempt
 
     def records_dir(self, output_dir: str) -> Path:
         """One ledger record per finished task."""

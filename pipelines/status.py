@@ -1,4 +1,4 @@
-"""`smoltrove status RUN`: how far a run is, from its records; whether somebody is working on it, from its lock.
+"""`smoltrove status RUN`: how far a run is, from its records; who is working on it, from its lock and from Slurm.
 
 Gives up: progress inside a task; `<logging-dir>/main.log` and the live table show that.
 """
@@ -6,12 +6,14 @@ Gives up: progress inside a task; `<logging-dir>/main.log` and the live table sh
 import fcntl
 import json
 from pathlib import Path
+from typing import Any
 
 from pipelines.commands import print_outcome
 from pipelines.outcome import source_outcome, totals
 from pipelines.reasons import reasons_table
 from pipelines.run_layout import RunLayout
 from pipelines.run_lock import RUN_LOCK
+from pipelines.slurm.queue import cancel_run, print_queue, queue_view
 from pipelines.verify import open_run
 
 
@@ -33,14 +35,31 @@ def show_status(run_folder: Path, *, reasons: bool = False, as_json: bool = Fals
     layout, plan = open_run(run_folder)
     outcomes = [source_outcome(plan, layout, i, {}) for i in range(len(plan.sources))]
     complete = all(outcome.ok for outcome in outcomes)
-    running = is_running(layout)
-    state = "running" if running else "complete" if complete else "incomplete"
+    queue = queue_view(layout, plan)
+    working = "running" if is_running(layout) else queue.state if queue is not None else None
+    state = working or ("complete" if complete else "incomplete")
     if as_json:
-        data = {"run": str(run_folder), "state": state, "totals": totals(outcomes)}
+        data: dict[str, Any] = {"run": str(run_folder), "state": state, "totals": totals(outcomes)}
+        if queue is not None:
+            data["slurm"] = queue.model_dump()
         print(json.dumps({**data, "sources": [o.model_dump() for o in outcomes]}, ensure_ascii=False, indent=1))
     elif reasons:
         print(reasons_table(outcomes))
     else:
         print_outcome(plan, outcomes, run_folder, 0)
+        if queue is not None and (queue.is_live or not complete):
+            print_queue(queue)
         print(f"{run_folder}: {state}; log: {layout.logging_dir / 'main.log'}")
     return 0 if complete else 1
+
+
+def show_cancel(run_folder: Path) -> int:
+    """End the Slurm jobs of a run; what is complete stays complete."""
+    layout, _ = open_run(run_folder)
+    number = cancel_run(layout)
+    print(
+        f"{run_folder}: {number} jobs cancelled; finished tasks are kept, the same command submits the rest"
+        if number
+        else f"{run_folder}: no jobs of this run are queued or running"
+    )
+    return 0

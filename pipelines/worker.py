@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def worker_main(layout: Any, orders: Connection, lifeline: Connection, log_path:
     while (order := orders.recv()) is not None:
         index, rank = order
         try:
-            _run_task(plan, index, rank, layout, orders)
+            run_task(plan, index, rank, layout, orders=orders)
         except (SourceError, UserError) as error:
             orders.send(("failed", index, rank, without_secrets(str(error))))
         except Exception as error:  # noqa: BLE001 - any failure of a task is reported and ends that task only
@@ -60,14 +60,23 @@ def redirect_output(log_path: str) -> None:
     sys.stdout, sys.stderr = SafeLog(sys.stdout), SafeLog(sys.stderr)
 
 
-def _run_task(plan: Any, index: int, rank: int, layout: Any, orders: Connection) -> None:
+def run_task(
+    plan: Any, index: int, rank: int, layout: Any, *, orders: Connection | None = None,
+    before_commit: Sequence[PipelineStep] = (),
+) -> None:  # fmt: skip
+    """One task of a plan in this process, from its files to its completion marker; any error ends the task.
+
+    `orders` is told of progress; `before_commit` are steps that see all documents before the files move to their place.
+    """
     from pipelines.stages import build_steps, clear_work
 
     source = plan.sources[index]
     output_dir = source.source.output_dir
     clear_work(layout, output_dir, rank)
     steps = build_steps(plan, source, layout, rank)
-    steps.insert(1, Progress(index, rank, orders, steps[-2]))
+    steps[-1:-1] = before_commit
+    if orders is not None:
+        steps.insert(1, Progress(index, rank, orders, steps[-2 - len(before_commit)]))
     executor = SourceExecutor(
         steps,
         tasks=len(source.tasks),

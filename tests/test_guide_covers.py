@@ -22,6 +22,7 @@ from pipelines import cli
 from pipelines.adapters import make_adapter
 from pipelines.compression import OutputConfig
 from pipelines.config import LEGACY_KEYS, FilteringConfig, SourceConfig, StageConfig, Substitute
+from pipelines.slurm.config import ClusterConfig
 from tests.data import ROOT
 
 GUIDE = (ROOT / "DATATROVE_GUIDE.md").read_text(encoding="utf-8")
@@ -116,6 +117,17 @@ def test_every_key_is_explained(model: Any) -> None:
     models = (StageConfig, FilteringConfig, OutputConfig, SourceConfig, Substitute)
     everything = {key for each in models for key in each.model_fields}
     assert explained <= everything | set(LEGACY_KEYS) | adapters()
+
+
+def test_every_key_of_the_cluster_is_explained_with_its_option_and_default() -> None:
+    """Each row of the table of options is a key of ClusterConfig, and the other way round."""
+    rows = {row[1].strip("`"): row for row in cells(section("On a cluster")) if re.fullmatch(r"`\w+`", row[1])}
+    assert set(rows) == set(ClusterConfig.model_fields)
+    for key, row in rows.items():
+        assert row[0] == f"`--{key.replace('_', '-')}`"
+        default = ClusterConfig.model_fields[key].default
+        if isinstance(default, (str, int)):
+            assert row[2] == str(default)
 
 
 def adapters() -> set[str]:

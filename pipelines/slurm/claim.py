@@ -1,0 +1,150 @@
+"""One job at a time for a task: a claim on disk with a heartbeat, which outlives a dead node by seconds only.
+
+    _run/stages/<fingerprint>/claims/<source>/00003.1.json    task 3, second claim; its time is the heartbeat
+    _run/stages/<fingerprint>/claims/<source>/00003.1.end     how that ended
+
+A claim is never removed. The next one is made under the next number, by an exclusive link, so that of two that find the
+same claim abandoned only one goes on. Abandoned = ended, or without a heartbeat for STILL_SECONDS, by the clock of the
+file system. flock would do with one machine; network file systems often have none. Gives up: certainty about a process
+that is frozen for longer than that and then wakes up; it finds a newer claim when it wants to commit, and fails; its
+work files are its own (see RunLayout.attempt).
+"""
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from datatrove.data import DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from pipelines.errors import SourceError
+from pipelines.ledger import write_atomically
+from pipelines.run_layout import RunLayout
+
+HEARTBEAT_SECONDS = 5.0
+STILL_SECONDS = 20.0
+
+
+class Claim:
+    """The right to work on one task. Made by `take`; ended by `end`, or by the end of its heartbeat."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path, self.number = path, number
+        self._over = threading.Event()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def _beat(self) -> None:
+        while not self._over.wait(HEARTBEAT_SECONDS):
+            # A file system that hangs for a moment is no reason to die; the commit looks at the claim anyway.
+            with suppress(OSError):
+                os.utime(self.path)
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether nobody has taken the task over."""
+        return newest(self.path.parent, _rank_of(self.path)) == self.number
+
+    def end(self, outcome: str, reason: str = "") -> None:
+        """Say how it ended: done, failed, requeued or stopped. The first word counts."""
+        self._over.set()
+        path = self.path.with_suffix(".end")
+        if not path.exists():
+            write_atomically(path, json.dumps({"outcome": outcome, "reason": reason}, ensure_ascii=False))
+
+
+class Fence(PipelineStep):
+    """Stands before the commit: the task fails there when its claim was taken over meanwhile."""
+
+    name = "🚧 Claim"
+    type = "🚧 - CLAIM"
+
+    def __init__(self, claim: Claim) -> None:
+        super().__init__()
+        self.claim = claim
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+        yield from data or ()
+        if not self.claim.is_newest:
+            raise SourceError(f"task {rank}: another job took it over while this one stood still; that one finishes it")
+
+
+def claims_dir(layout: RunLayout, output_dir: str) -> Path:
+    """The claims on the tasks of a source."""
+    return layout.stage_dir / "claims" / output_dir
+
+
+def newest(folder: Path, rank: int) -> int:
+    """The number of the last claim on a task, -1 when there is none."""
+    return max((int(path.name.split(".")[1]) for path in folder.glob(f"{rank:05d}.*.json")), default=-1)
+
+
+def last_word(layout: RunLayout, output_dir: str, rank: int) -> dict[str, str] | None:
+    """Who made the last claim on a task (job, node, pid), with `outcome` and `reason` when it has ended."""
+    folder = claims_dir(layout, output_dir)
+    number = newest(folder, rank)
+    if number < 0:
+        return None
+    found: dict[str, str] = {}
+    for suffix in ("json", "end"):
+        with suppress(OSError, ValueError):
+            found |= json.loads((folder / f"{rank:05d}.{number}.{suffix}").read_bytes())
+    return found
+
+
+def take(layout: RunLayout, output_dir: str, rank: int, *, job: str) -> Claim:
+    """Claim a task, after waiting for an abandoned claim to be still. Raises SourceError while another job holds it."""
+    folder = claims_dir(layout, output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    number = newest(folder, rank)
+    if number >= 0:
+        _wait_until_abandoned(folder, rank, number)
+    path = folder / f"{rank:05d}.{number + 1}.json"
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    holder = {"job": job, "node": os.environ.get("SLURMD_NODENAME", socket.gethostname()), "pid": os.getpid()}
+    scratch.write_text(json.dumps(holder), encoding="utf-8")
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        # link(2): over NFS a link that was made may be answered with an error; the count of links tells.
+        if scratch.stat().st_nlink != 2:
+            raise SourceError(f"task {rank}: another job has just taken it; this one has nothing to do") from None
+    finally:
+        scratch.unlink()
+    return Claim(path, number + 1)
+
+
+def _wait_until_abandoned(folder: Path, rank: int, number: int) -> None:
+    path = folder / f"{rank:05d}.{number}.json"
+    ended = path.with_suffix(".end")
+    deadline = time.monotonic() + STILL_SECONDS + HEARTBEAT_SECONDS
+    while not ended.exists():
+        if _now(folder) - path.stat().st_mtime > STILL_SECONDS:
+            return
+        if time.monotonic() > deadline:
+            holder = json.loads(path.read_bytes())
+            raise SourceError(
+                f"task {rank}: job {holder['job']} works on it (node {holder['node']}, process {holder['pid']}); wait "
+                "for it or end it, and run the same command again"
+            )
+        time.sleep(0.5)
+
+
+def _now(folder: Path) -> float:
+    """The time by the clock that stamps files there; clocks of nodes differ."""
+    probe = folder / f".now.{secrets.token_hex(8)}"
+    probe.touch()
+    os.utime(probe)
+    now = probe.stat().st_mtime
+    probe.unlink()
+    return now
+
+
+def _rank_of(path: Path) -> int:
+    return int(path.name.split(".")[0])

@@ -1,0 +1,54 @@
+"""On a real Slurm, stage 1 makes the files of a local run, byte for byte, and what follows a run works on it.
+
+Gives up: more sources than three; which rows a source gives is not Slurm's affair.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.data import MINI_HUB, ROOT
+from tests.pipelines.processes import MEASURED, Run
+from tests.pipelines.slurm.conftest import SlurmRun
+from tests.slurm import Slurm
+
+STAGE_1 = ROOT / "configs" / "smollm3_weighted_config.yaml"
+OPTIONS = ("--mirror", str(MINI_HUB), "--max-datasets", "3", "--target-tokens", "60k", "--tasks", "2")
+
+
+def account(run: Run) -> list[dict[str, object]]:
+    return [{key: value for key, value in line.items() if key not in MEASURED} for line in run.ledger()]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(tmp_path_factory.mktemp("local"), STAGE_1, *OPTIONS, script=True)
+    status, text = run.call()
+    assert status == 0, text
+    return run
+
+
+def test_stage_1_is_the_local_run_with_an_array_limit_below_the_tasks(box: Slurm, tmp_path: Path, local: Run) -> None:
+    """Same bytes, same ledger; 6 tasks in arrays of 4 lose nothing; `verify` and `dedup` go on from there."""
+    run = SlurmRun(box, tmp_path / "run", STAGE_1, *OPTIONS, script=True)
+    text = run.submit("--max-array-size", "4", "--wait")
+    assert "waiting for 6 tasks" in text
+    arrays = run.submissions()[0]["arrays"]
+    assert [(array["first"], array["count"]) for array in arrays] == [(0, 4), (4, 2)]
+    assert len({array["job_id"] for array in arrays}) == 2
+    assert run.files() == local.files() != {}
+    assert account(run) == account(local)
+    assert run.state()["state"] == "complete"
+    for verb in ("verify", "dedup"):
+        status, text = run.tool(verb)
+        assert status == 0, text
+
+
+def test_a_complete_run_submits_nothing(box: Slurm, tmp_path: Path, local: Run) -> None:
+    """The same command on a finished run, whoever ran it, draws up the account and leaves the queue alone."""
+    run = SlurmRun(box, tmp_path / "run", STAGE_1, *OPTIONS, script=True)
+    run.command[run.command.index("--output-folder") + 1] = str(local.output)
+    before = local.files()
+    assert "6 tasks were done before" in run.submit()
+    assert local.files() == before
+    assert not (local.output / "_run" / "slurm").exists()
