@@ -92,7 +92,6 @@ bench-all: bench
 	$(BIN)/python benchmarks/dedup.py speed ../shared/data
 	$(BIN)/python benchmarks/dedup.py memory ../shared/data
 	$(BIN)/python benchmarks/dedup_peers.py ../shared/data
-	$(BIN)/python benchmarks/html_extraction.py
 	$(BIN)/python benchmarks/spam_table.py
 	$(BIN)/python benchmarks/vietnamese_profile.py
 	$(BIN)/python benchmarks/hub_campaign.py --output benchmarks/results/hub_campaign.md
