@@ -10,11 +10,12 @@ other processes take.
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import orjson
@@ -81,9 +82,10 @@ def expected_cost(plan: DedupPlan, workers: int) -> Cost:
     # A sample has hardly any candidates; at most every document is one.
     if check.is_wanted(plan.config, "minhash") and "minhash" in plan.config.methods:
         seconds[check.STAGE] = seconds["minhash.scan"]
-    parallel = {stage: _scaled(stage, found, samples, plan) for stage, found in seconds.items()}
-    parallel |= {f"{name}.match": MATCH_SECONDS[name] * plan.num_documents for name in plan.config.methods}
-    serial = {f"{name}.decide": DECIDE_SECONDS * plan.num_documents for name in plan.config.methods}
+    parallel = {stage: _scaled(found, samples) for stage, found in seconds.items()}
+    known = [name for name in plan.config.methods if name in MATCH_SECONDS]
+    parallel |= {f"{name}.match": MATCH_SECONDS[name] * plan.num_documents for name in known}
+    serial = {f"{name}.decide": DECIDE_SECONDS * plan.num_documents for name in known}
     serial["report"] = REPORT_SECONDS * plan.num_documents
     at_once = max(1, min(workers, os.cpu_count() or 1, len(plan.files)))
     return Cost(
@@ -147,14 +149,35 @@ def _run(work: Work) -> dict[str, list[float]]:
     for name in work.methods:
         module = method(name)
         seconds[f"{name}.scan"] = [_cpu(module.scan, work, index) for index in every]
+        if hasattr(module, "settle"):
+            seconds[f"{name}.match"] = _match_and_settle(work, module)
+            continue
         for part in range(module.num_parts(work)):
             module.match(work, part)
         if check.is_wanted(work.plan.config, name):
             for index in every:
                 check.scan_candidates(work, index)
         decide(work, name)
-    seconds["write"] = [_cpu(write_file, work, index) for index in every]
+    own = set(work.own_files())
+    seconds["write"] = [_cpu(write_file, work, index) if index in own else 0.0 for index in every]
     return seconds
+
+
+def _match_and_settle(work: Work, module: ModuleType) -> list[float]:
+    """CPU seconds of what sees the whole sample, dealt to the larger file of each source by its bytes."""
+
+    def stage(_: str, job: Callable[[Work, int], None], numbers: Iterable[int], __: str) -> None:
+        for number in numbers:
+            job(work, number)
+
+    started = time.process_time()
+    for part in range(module.num_parts(work)):
+        module.match(work, part)
+    module.settle(work, stage)
+    seconds = time.process_time() - started
+    files = work.plan.files
+    total = max(1, sum(file.text_bytes for file in files[1::2]))
+    return [seconds * file.text_bytes / total if i % 2 else 0.0 for i, file in enumerate(files)]
 
 
 def _warm(work: Work, index: int) -> None:
@@ -171,12 +194,10 @@ def _cpu(job: Callable[[Work, int], None], work: Work, index: int) -> float:
     return time.process_time() - started
 
 
-def _scaled(stage: str, seconds: list[float], samples: list[_Sample], plan: DedupPlan) -> float:
+def _scaled(seconds: list[float], samples: list[_Sample]) -> float:
     """CPU seconds of one stage over all files of the run."""
     total = 0.0
     for i, sample in enumerate(samples):
-        if stage == "write" and plan.is_against(sample.source[0]):
-            continue
         small, large = seconds[2 * i], seconds[2 * i + 1]
         num_bytes = sum(file.text_bytes for file in sample.source)
         more = sample.large.text_bytes - sample.small.text_bytes

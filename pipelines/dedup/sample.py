@@ -43,17 +43,8 @@ def similarities(output_folder: Path, pairs: int = PAIRS) -> tuple[dict[str, lis
     rows = pq.read_table(run_dir / FILE).to_pylist()
     rows = [row for row in rows[:: max(1, len(rows) // pairs)] if not row["kept_run"].startswith("cache:")]
     near = pq.read_table(run_dir / NEAR_MISSES).to_pylist() if (run_dir / NEAR_MISSES).is_file() else []
-    asked: list[tuple[Key, Key]] = [
-        (("", row["removed_source"], row["removed_id"]), (row["kept_run"], row["kept_source"], row["kept_id"]))
-        for row in rows
-    ]
-    asked += [
-        (
-            (row["left_run"], row["left_source"], row["left_id"]),
-            (row["right_run"], row["right_source"], row["right_id"]),
-        )
-        for row in near
-    ]
+    asked = [(("", row["removed_source"], row["removed_id"]), _key(row, "kept")) for row in rows]
+    asked += [(_key(row, "left"), _key(row, "right")) for row in near]
     found = true_similarities(open_dedup(output_folder), asked)
     removed: dict[str, list[float]] = {}
     for row, value in zip(rows, found[: len(rows)], strict=True):
