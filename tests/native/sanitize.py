@@ -1,6 +1,6 @@
 """Runs the tests of the native core on a build with AddressSanitizer and UBSan; any report ends the run with an error.
 
-    python -m tests.native.sanitize [pytest arguments]
+    python -m tests.native.sanitize [tests] [--option=value of pytest]
 
 Leaks are not looked for: CPython and the packages keep what they allocate until the process ends. Python's own
 allocator is switched off, so that a read behind the end of a string is seen too. Gives up: the slow tests, and machines
@@ -40,7 +40,8 @@ def main() -> int:
     }
     # `-s`: a report goes to the terminal; pytest would take it to the grave with the process.
     command = [sys.executable, "-m", "pytest", "-s", "-x", "-m", "not slow", "-p", "tests.native.instrumented"]
-    return subprocess.run([*command, *(sys.argv[1:] or _TESTS)], cwd=ROOT, env=environment).returncode
+    named = any(not argument.startswith("-") for argument in sys.argv[1:])
+    return subprocess.run([*command, *([] if named else _TESTS), *sys.argv[1:]], cwd=ROOT, env=environment).returncode
 
 
 if __name__ == "__main__":

@@ -85,7 +85,8 @@ def fuzz(arguments: list[str]) -> None:
 
     for number in range(len(LANGUAGES)):
         check(bytes([number, 2]) + b"A first text.")  # models and tables before the clock runs
-    atheris.Setup([sys.argv[0], *arguments], check, custom_mutator=mutate)
+    # libFuzzer starts itself again to merge: by a shell, with this as its name.
+    atheris.Setup([f"{sys.executable} -m tests.native.fuzz.run", *arguments], check, custom_mutator=mutate)
     atheris.Fuzz()
 
 
@@ -123,7 +124,7 @@ def main() -> int:
         arguments.append(f"-runs={options.texts}")
     if options.minutes:
         arguments.append(f"-max_total_time={int(options.minutes * 60)}")
-    arguments += ["-merge=1", str(KEPT), str(corpus)] if options.minimise else [str(corpus), str(KEPT)]
+    arguments += ["-set_cover_merge=1", str(KEPT), str(corpus)] if options.minimise else [str(corpus), str(KEPT)]
     preloaded = Path(atheris.origin).parent.parent / "ubsan_with_fuzzer.so"
     environment = os.environ | {
         _INSIDE: "1",
