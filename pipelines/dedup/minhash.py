@@ -19,11 +19,10 @@ from datatrove.utils.text import TextNormConfig, ngrams, simplify_text
 from filters.fast_minhash import FastMinhash
 from filters.minhash import record_type, sort_records
 from filters.text import UnsplittableText, split_words, splitter_available, word_language
-from pipelines.dedup import store
+from pipelines.dedup import near_pairs, store
 from pipelines.dedup.canaries import canary_texts
 from pipelines.dedup.config import MinhashConfig
 from pipelines.dedup.documents import read_documents
-from pipelines.dedup.near_pairs import half_equal
 from pipelines.dedup.work import Work
 
 NAME = "minhash"
@@ -191,30 +190,37 @@ def match(work: Work, part: int) -> None:
         numbers.append(records["row"].astype(np.uint64) + work.offsets[index])
     row, number = np.concatenate(hashes), np.concatenate(numbers)
     del hashes
+    edges, near = matches(row, number)
     store.commit(
         work.folder(f"{NAME}.match", part),
-        {"edges": equal_rows(row, number), "near": half_equal(row, number)},
+        {"edges": edges, "near": near},
         {"records": len(number)},
     )
 
 
 def equal_rows(hashes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Pairs of `numbers` whose rows of `hashes` are equal: neighbours in the order of a 64-bit mix of the row."""
-    mixed = np.zeros(len(numbers), np.uint64)
-    for column in hashes.T:
-        mixed ^= mixed >> np.uint64(29)
-        mixed *= np.uint64(0x9E3779B97F4A7C15)
-        mixed += column.astype(np.uint64)
-    order = np.argsort(mixed, kind="stable")
-    ordered = mixed[order]
-    left = np.nonzero(ordered[1:] == ordered[:-1])[0]
+    """Pairs of `numbers` whose rows of `hashes` are equal, each with the next of its kind."""
+    return matches(hashes, numbers)[0]
+
+
+def matches(hashes: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of `numbers` whose rows of `hashes` are equal, and some whose rows are equal in the first half only.
+
+    Both are neighbours in one order of the rows, by 32 bits of a mix of each half.
+    """
+    key = near_pairs.halves(hashes)
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    same = ordered[1:] == ordered[:-1]
+    left = np.flatnonzero(same)
     pairs = np.stack([order[left], order[left + 1]], axis=1)
     if not (hashes[pairs[:, 0]] == hashes[pairs[:, 1]]).all():
         # Two different rows with one mix stand between equal ones; so sort the rows themselves.
         order = np.lexsort(tuple(hashes.T[::-1]))
         same = (hashes[order[1:]] == hashes[order[:-1]]).all(axis=1)
         pairs = np.stack([order[:-1][same], order[1:][same]], axis=1)
-    return numbers[pairs].reshape(-1, 2)
+        ordered = key[order]
+    return numbers[pairs].reshape(-1, 2), near_pairs.half_equal(hashes, numbers, order, ordered)
 
 
 def num_records(work: Work) -> int:

@@ -1,8 +1,8 @@
 """Pairs of documents that nearly share a bucket: neighbours in its order, equal in the first half of its hashes only.
 
 With 14 x 8 a pair at similarity 0.6 is one with a chance of 0.86 (1 - (1 - s^4)^14), at 0.4 of 0.30, at 0.2 of 0.02.
-Costs a second sort of the bucket; a part keeps `PER_PART` of them, drawn by a hash. Gives up: pairs that are no
-neighbours, and buckets of one hash, which have no half.
+One sort of a bucket serves this and the equal rows; a part keeps `PER_PART` of them, drawn by a hash. Gives up:
+pairs that are no neighbours, and buckets of one hash, which have no half.
 """
 
 import numpy as np
@@ -18,14 +18,27 @@ def drawn(pairs: np.ndarray, most: int) -> np.ndarray:
     return pairs[np.sort(np.argpartition(mixed, most)[:most])]
 
 
-def half_equal(hashes: np.ndarray, numbers: np.ndarray, most: int = PER_PART) -> np.ndarray:
-    """Pairs of `numbers` whose rows of `hashes` have an equal first half and another rest; neighbours only."""
+def halves(hashes: np.ndarray) -> np.ndarray:
+    """64 bits for each row: the upper ones of its first half, the lower ones of the rest; all of a row of one hash."""
+    half = hashes.shape[1] // 2
+    if not half:
+        return _mix(hashes)
+    low = np.uint64(32)
+    return (_mix(hashes[:, :half]) >> low << low) | (_mix(hashes[:, half:]) >> low)
+
+
+def half_equal(
+    hashes: np.ndarray, numbers: np.ndarray, order: np.ndarray, keys: np.ndarray, most: int = PER_PART
+) -> np.ndarray:
+    """Pairs of `numbers` whose rows of `hashes` have an equal first half and another rest.
+
+    Only neighbours in `order`, which sorts the rows; `keys` are their `halves` in that order.
+    """
     half = hashes.shape[1] // 2
     if not half or len(numbers) < 2:
         return np.empty((0, 2), np.uint64)
-    front, rest = _mix(hashes[:, :half]), _mix(hashes[:, half:])
-    order = np.lexsort((rest, front))
-    left = np.flatnonzero((front[order[1:]] == front[order[:-1]]) & (rest[order[1:]] != rest[order[:-1]]))
+    low = np.uint64(32)
+    left = np.flatnonzero((keys[1:] >> low == keys[:-1] >> low) & (keys[1:] != keys[:-1]))
     pairs = drawn(np.stack([order[left], order[left + 1]], axis=1).astype(np.uint64), most).astype(np.int64)
     # Two fronts with one mix are no near miss.
     real = (hashes[pairs[:, 0], :half] == hashes[pairs[:, 1], :half]).all(axis=1)

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,20 @@ def totals(folder: Path) -> dict[str, Any]:
 
 def _description(folder: Path) -> dict[str, Any]:
     try:
-        data: dict[str, Any] = json.loads((folder / TOTALS).read_bytes())
-        data["totals"], data["files"]
-        return data
+        stat = (folder / TOTALS).stat()
+        return _read_description(folder / TOTALS, stat.st_mtime_ns, stat.st_ino, stat.st_size)
     except (OSError, ValueError, KeyError) as error:
         raise WorkFileError(
             f"{folder}: the stage before did not finish it ({error}); run the same command again"
         ) from None
+
+
+@lru_cache(maxsize=1024)
+def _read_description(path: Path, _mtime_ns: int, _inode: int, _size: int) -> dict[str, Any]:
+    # A part reads one bucket of every file, so each description is asked for many times.
+    data: dict[str, Any] = json.loads(path.read_bytes())
+    data["totals"], data["files"]
+    return data
 
 
 def has(folder: Path, name: str) -> bool:

@@ -14,8 +14,9 @@ from pipelines.dedup.config import DedupConfig, MinhashConfig
 from pipelines.dedup.cost import cost_lines, expected_cost, show_seconds
 from pipelines.dedup.explain import explanation
 from pipelines.dedup.inputs import freeze
+from pipelines.dedup.minhash import matches
 from pipelines.dedup.near_misses import MOST
-from pipelines.dedup.near_pairs import drawn, half_equal
+from pipelines.dedup.near_pairs import drawn
 from pipelines.dedup.run import run_dedup
 from pipelines.errors import UserError
 from tests.dedup.corpus import doc, documents_of, make_run, small_sources
@@ -66,7 +67,7 @@ def test_a_deduplication_without_minhash_has_an_empty_table(tmp_path: Path) -> N
 @settings(max_examples=200, deadline=None)
 def test_half_equal_pairs_have_an_equal_first_half_and_another_rest(rows: list[list[int]]) -> None:
     hashes = np.array(rows, np.uint64).reshape(-1, 4)
-    pairs = half_equal(hashes, np.arange(len(rows), dtype=np.uint64)).tolist()
+    pairs = matches(hashes, np.arange(len(rows), dtype=np.uint64))[1].tolist()
     for left, right in pairs:
         assert rows[left][:2] == rows[right][:2]
         assert rows[left] != rows[right]
@@ -83,7 +84,7 @@ def test_a_part_keeps_a_bounded_number_and_always_the_same() -> None:
     assert len(chosen) == 50
     assert {tuple(pair) for pair in chosen.tolist()} < {tuple(pair) for pair in pairs.tolist()}
     assert np.array_equal(chosen, drawn(pairs, 50))
-    assert half_equal(np.zeros((3, 1), np.uint64), np.arange(3, dtype=np.uint64)).shape == (0, 2)
+    assert matches(np.zeros((3, 1), np.uint64), np.arange(3, dtype=np.uint64))[1].shape == (0, 2)
 
 
 @pytest.mark.parametrize(
