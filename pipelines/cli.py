@@ -14,6 +14,27 @@ from typing import Annotated, Any
 import typer
 
 from pipelines import BUNDLED_CONFIGS, __version__
+from pipelines.cli_options import (
+    After,
+    AsJson,
+    Compression,
+    Config,
+    Datasets,
+    Debug,
+    DedupMethod,
+    Fresh,
+    KeepDropped,
+    LoggingDir,
+    MaxDatasets,
+    Mirror,
+    PlanOnly,
+    Run,
+    RunDedup,
+    TargetTokens,
+    Tasks,
+    Workers,
+)
+from pipelines.dedup import cli as dedup_cli
 from pipelines.errors import SourceError, UserError
 from pipelines.slurm.options import ClusterOptions, with_cluster_options
 
@@ -22,37 +43,6 @@ STAGE_CONFIGS = {
     2: "smollm3_stage2_config.yaml",
     3: "smollm3_stage3_config.yaml",
 }
-
-Tasks = Annotated[
-    int | None, typer.Option(min=1, help="Tasks (= output files) per source; chosen from the files if not given.")
-]
-Workers = Annotated[int, typer.Option(min=1, help="Worker processes in all.")]
-LoggingDir = Annotated[Path, typer.Option(help="Folder for main.log and one log per task.")]
-MaxDatasets = Annotated[int | None, typer.Option(min=1, help="Only the first N enabled sources, renormalised.")]
-Datasets = Annotated[str | None, typer.Option(help="Only sources that match this glob, such as '*vie_Latn*'.")]
-TargetTokens = Annotated[str | None, typer.Option(help="Token budget: 300k, 10B, 8.1T; overrides the configuration.")]
-Mirror = Annotated[Path | None, typer.Option(help="Read from this folder, laid out as <org>/<name>/..., not the Hub.")]
-After = Annotated[
-    list[str] | None,
-    typer.Option(help="Run folder or configuration whose documents are not used again; repeat for several."),
-]
-KeepDropped = Annotated[
-    bool, typer.Option("--keep-dropped", help="Keep dropped documents with reasons in _run/dropped.")
-]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Delete the run in the output folder first.")]
-PlanOnly = Annotated[bool, typer.Option("--plan", help="Print the plan and end.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RunDedup = Annotated[bool, typer.Option("--run-dedup", help="Deduplicate the finished run into <output-folder>_dedup.")]
-DedupMethod = Annotated[
-    str | None,
-    typer.Option(help="Methods of deduplication in order: exact, minhash, simhash, sentence; overrides configuration."),
-]
-Compression = Annotated[
-    str | None, typer.Option(help="gzip or zstd, or with a level: gzip:6, zstd:3; overrides the configuration.")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="The output folder of a run.", show_default=False)]
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A stage configuration.", show_default=False)]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -175,48 +165,6 @@ def verify(run_folder: Run, as_json: AsJson = False, debug: Debug = False) -> No
 
 
 @app.command()
-def dedup(
-    run_folder: Run,
-    dedup_method: DedupMethod = None,
-    output_folder: Annotated[
-        Path | None, typer.Option(help="Folder for the documents; <RUN>_dedup if not given.", show_default=False)
-    ] = None,
-    against: Annotated[
-        list[Path] | None,
-        typer.Option(help="Finished run whose documents are kept already; repeat for several.", show_default=False),
-    ] = None,
-    dedup_cache: Annotated[
-        Path | None, typer.Option(help="Folder with hashes of earlier runs' documents; this run adds its own.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Take the `dedup:` block of this configuration, not of the run's own.")
-    ] = None,
-    tasks: Annotated[int | None, typer.Option(min=1, help="At most so many files or parts at a time.")] = None,
-    workers: Workers = 2,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is in the output folder first.")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Say what it finds, and what it costs, and end.")] = False,
-    plot: Annotated[
-        Path | None, typer.Option(help="With --explain: a PNG file for the picture.", show_default=False)
-    ] = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """Deduplicate a finished run into a folder of its own; the run stays as it is.
-
-    Example: smoltrove dedup datatrove_output/stage1 --dedup-method exact,minhash
-    """
-    from pipelines.dedup.command import execute_dedup, parameters
-
-    raise typer.Exit(
-        execute_dedup(
-            run_folder, config=parameters(run_folder, config, dedup_method), output_folder=output_folder,
-            against=against, cache_dir=dedup_cache, tasks=tasks, workers=workers, fresh=fresh, explain=explain,
-            plot=plot, as_json=as_json,
-        )
-    )  # fmt: skip
-
-
-@app.command()
 def doctor(
     config: Config,
     mirror: Mirror = None,
@@ -243,6 +191,11 @@ def schema(debug: Debug = False) -> None:
     from pipelines.config import StageConfig
 
     typer.echo(json.dumps(StageConfig.model_json_schema(), indent=1, ensure_ascii=False, sort_keys=True))
+
+
+# Each of these adds commands that have a module of their own.
+for module in (dedup_cli,):
+    module.add_commands(app)
 
 
 @app.callback(invoke_without_command=True)
