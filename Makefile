@@ -90,6 +90,7 @@ bench-quick: $(VENV)/dev.stamp
 
 bench-all: bench
 	$(BIN)/python benchmarks/readers.py ../shared/data
+	$(BIN)/python benchmarks/json_lines.py ../shared/data
 	$(BIN)/python benchmarks/fast_gopher.py en vi --documents 20000 --stock-every 50
 	$(BIN)/python benchmarks/fast_minhash.py en vi --documents 5000
 	$(BIN)/python benchmarks/html_extraction.py

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pipelines.errors import SourceError, did_you_mean
+from pipelines.json_line import line_loader
 from pipelines.reader_bytes import ReadFile, describe, local_path, open_binary, read_bytes, split_lines
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def read_rows(file: ReadFile, columns: Sequence[str] | None = None, required: Se
 
 
 def _jsonl_rows(file: ReadFile, columns: Sequence[str] | None, required: Sequence[str]) -> Iterator[Row]:
-    loads = orjson.loads
+    loads = line_loader()
     for line in split_lines(read_bytes(file)):
         try:
             row = loads(line)
