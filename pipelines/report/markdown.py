@@ -1,0 +1,50 @@
+"""`_run/report.md`: the tables of a report as Markdown, for terminals, issues and diffs.
+
+Gives up: pictures.
+"""
+
+import re
+
+from pipelines.report import tables
+from pipelines.report.data import RunReport
+from pipelines.report.tables import Table
+
+
+def markdown(report: RunReport) -> str:
+    """The report as GitHub-flavoured Markdown."""
+    lines = [
+        f"# Report: {_text(report.run)}",
+        "",
+        f"{'Deduplication' if report.kind == 'dedup' else 'Run'}, {report.state}. {_text(report.description)}".rstrip(),
+        "",
+    ]
+    lines += [f"- {name}: {value}" for name, value in tables.headline(report)]
+    lines += [f"- problem: {_text(source.source)}: {_text(p)}" for source in report.sources for p in source.problems]
+    lines += [f"- warning: {_text(warning)}" for warning in report.warnings]
+    for table in tables.all_tables(report):
+        lines += ["", f"## {_text(table.title)}", "", *_table(table)]
+    lines += ["", "## Drops by source and reason"]
+    for source in report.sources:
+        if source.dropped or source.rejected:
+            lines += ["", f"### {_text(source.source)}", "", *_table(tables.reasons(source))]
+    return "\n".join(lines) + "\n"
+
+
+def _table(table: Table) -> list[str]:
+    if not table.rows:
+        return ["None."]
+    marks = ["---" if i < table.numbers_from else "---:" for i in range(len(table.headings))]
+    lines = [_row(table.headings), _row(marks), *(_row(row) for row in table.rows)]
+    return [*lines, "", table.note] if table.note else lines
+
+
+def _row(cells: object) -> str:
+    assert isinstance(cells, (list, tuple))
+    return "| " + " | ".join(_text(cell) for cell in cells) + " |"
+
+
+def _text(value: str) -> str:
+    """Text that Markdown shows as it is: on one line, no cell borders, no markup."""
+    flat = " ".join("".join(char if char.isprintable() else " " for char in value).split())
+    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
+    return re.sub(r"([\\`*\[\]])", r"\\\1", flat)

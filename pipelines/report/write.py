@@ -1,0 +1,44 @@
+"""Writes a report's three files into `_run/`: `report.html`, `report.md` and `report.json`.
+
+Gives up: drawing at the end of a run that was stopped; `smoltrove report` draws at any time.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.ledger import write_atomically
+from pipelines.run_layout import RUN_DIR
+
+HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
+SWITCH = "SMOLTROVE_REPORT"
+
+
+def write_report(run: Path, *, measure: bool | None = None) -> Path:
+    """Collect, draw and write; answers where the page is. Raises UserError where there is no run."""
+    from pipelines.report.data import collect
+    from pipelines.report.html import page
+    from pipelines.report.markdown import markdown
+
+    report = collect(run, measure=measure)
+    folder = run / RUN_DIR
+    write_atomically(folder / JSON, report.model_dump_json(indent=1) + "\n")
+    write_atomically(folder / MARKDOWN, markdown(report))
+    write_atomically(folder / HTML, page(report))
+    return folder / HTML
+
+
+def report_at_the_end(run: Path, say: Callable[[str], object]) -> None:
+    """The report of a run that has just ended. Whatever goes wrong with it is said in one line and ends nothing.
+
+    The environment variable SMOLTROVE_REPORT=0 leaves it out.
+    """
+    if os.environ.get(SWITCH, "1") == "0":
+        return
+    try:
+        path = write_report(run)
+    except Exception as error:  # noqa: BLE001 - a picture must not fail a run; the line says what happened
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        say(f"warning: no report: {reason}; the run is not affected; try `smoltrove report {run}`")
+    else:
+        say(f"report: {path}")
