@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 # 2^((bin-1)/2) to below 2^(bin/2); 0 characters are in bin 0.
 LENGTH_BINS_PER_DOUBLING = 2
 _LENGTH_BINS = 128  # up to 2^64 characters
-# Scores from 0 to 1: bin i holds scores from i/50 to below (i+1)/50, the last one 1 and above (rounding of 32-bit floats).
+# Scores from 0 to 1: bin i holds scores from i/50 to below (i+1)/50, the last one also 1 (and what rounds above it).
 SCORE_BINS = 50
 # Documents of a language that the source's filter does not ask for, or of none.
 OTHER = ""
@@ -83,7 +83,7 @@ class _Counts:
 class _Counter(PipelineStep):
     """Counts each document once it comes back from the steps behind, which write the language into its metadata.
 
-    `languages` are told apart; () where there is a language filter that asks for none, None where there is no such filter.
+    `languages` are told apart; () where a language filter asks for none, None where there is no such filter.
     """
 
     type = "📊 - HISTOGRAM"

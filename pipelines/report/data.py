@@ -36,7 +36,7 @@ REPORT_VERSION = 1
 
 
 class SourceReport(BaseModel):
-    """One source. Counts as in TaskRecord, summed over finished tasks; `asked_share` and `got_share` are of the tokens."""
+    """One source. Counts as in TaskRecord, summed over finished tasks; shares are of the tokens."""
 
     source: str
     category: str = ""
@@ -223,7 +223,9 @@ def _of_dedup(run: Path) -> RunReport:
         )
         report.take([record for record in records if record.source == source.source])
         sources.append(report)
-    found = RunReport(kind="dedup", run=str(work.layout.output_folder), **_facts(manifest, work.layout), sources=sources)
+    found = RunReport(
+        kind="dedup", run=str(work.layout.output_folder), **_facts(manifest, work.layout), sources=sources
+    )
     _finish(found, records)
     found.duplicates = read_duplicates(work, records)
     return found

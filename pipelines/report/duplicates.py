@@ -1,4 +1,4 @@
-"""What a deduplication removed, within sources and across them: sums over `duplicates.parquet`, and its ledger's counts.
+"""What a deduplication removed, within sources and across them: sums over `duplicates.parquet` and its ledger.
 
 Reads the table in batches. Gives up: single pairs; the table itself has them.
 """

@@ -42,7 +42,10 @@ def page(report: RunReport) -> str:
         f"{_text(report.written_at)}, this page {_text(report.reported_at)}</p>",
         _problems(report),
         '<div class="figures">',
-        *(f'<div><b>{_text(value)}</b><span class="faint">{_text(what)}</span></div>' for what, value in tables.headline(report)),
+        *(
+            f'<div><b>{_text(value)}</b><span class="faint">{_text(what)}</span></div>'
+            for what, value in tables.headline(report)
+        ),
         "</div>",
         "<nav>" + "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in _SECTIONS) + "</nav>",
         *_mixture(report),
@@ -53,7 +56,10 @@ def page(report: RunReport) -> str:
         _heading("rejects"),
         _table(tables.rejects(report), empty="Every row could be read."),
         _heading("origin"),
-        *(f"<h3>{_text(table.title)}</h3>{_table(table)}" for table in (tables.licences(report), tables.versions(report))),
+        *(
+            f"<h3>{_text(table.title)}</h3>{_table(table)}"
+            for table in (tables.licences(report), tables.versions(report))
+        ),
         *_left_out(report),
     ]
     body = "\n".join(part for part in parts if part)
@@ -61,7 +67,6 @@ def page(report: RunReport) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<link rel="icon" href="data:,">\n'
         f"<title>{kind} {_text(name)}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
@@ -82,7 +87,7 @@ def _table(table: Table, *, empty: str = "None.") -> str:
 
     def cells(row: Sequence[str], tag: str) -> str:
         return "".join(
-            f"<{tag}{' class=n' if i >= table.numbers_from else ''}>{_text(cell)}</{tag}>" for i, cell in enumerate(row)
+            f"<{tag}{' class=n' if table.is_number(i) else ''}>{_text(cell)}</{tag}>" for i, cell in enumerate(row)
         )
 
     rows = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in table.rows)
@@ -110,27 +115,30 @@ def _problems(report: RunReport) -> str:
     return '<div class="problems"><b>Not as planned</b><br>' + "<br>".join(map(_text, lines)) + "</div>"
 
 
+def _plots(*figures: str) -> str:
+    return f'<div class="plots wide">{"".join(figures)}</div>' if figures else ""
+
+
 def _mixture(report: RunReport) -> Iterable[str]:
     yield _heading("mixture")
+    category, sources = mixture_bars(report)
     yield _legend([("asked", "asked"), ("got", "kept")])
-    pictures = []
-    category, source = mixture_bars(report)
     if report.kind == "run":
-        pictures.append(_figure(category, "Share of tokens by category"))
-    yield f'<div class="plots wide">{"".join(pictures)}{_figure(source, "Share of tokens by source")}</div>'
-    if report.kind == "run":
-        yield _table(tables.by_category(report)) + "<br>"
+        yield _plots(_figure(category, "Share of tokens by category"))
+        yield _table(tables.by_category(report))
+    yield "<h3>Share of tokens by source</h3>" + _plots(*map(_figure, sources))
     yield _table(tables.by_source(report))
 
 
 def _flow(report: RunReport) -> Iterable[str]:
     yield _heading("flow")
-    pictures = [_figure(picture) for picture in flows(report)]
-    if report.kind == "run":
-        pictures.append(_figure(kept_bars(report), "Documents drawn, by source: kept, or dropped by a filter"))
     yield _legend([("kept", "kept"), *((name.replace("_", " "), name) for name in families(report))])
-    yield f'<div class="plots wide">{"".join(pictures)}</div>'
+    yield _plots(*map(_figure, flows(report)))
     yield f"<details><summary>As a table</summary>{_table(tables.flow_table(report))}</details>"
+    if report.kind == "run":
+        yield "<h3>Documents drawn, by source: kept, or dropped by a filter</h3>" + _plots(
+            *map(_figure, kept_bars(report))
+        )
 
 
 def _sources(report: RunReport) -> Iterable[str]:
@@ -142,7 +150,7 @@ def _sources(report: RunReport) -> Iterable[str]:
     yield (
         '<p class="note">Lengths and language scores are of all documents drawn, counted while the run read them. '
         + (
-            "Other quantities are measured on a sample of each source afterwards, and drawn where a limit drops something."
+            "Other quantities are measured on a sample of each source, and drawn where a limit drops something."
             if report.signals_measured
             else "Quantities that filters judge (words, repetitions) are measured on samples by <code>smoltrove report"
             "</code>; this page was written at the end of a short run, without them."
@@ -167,8 +175,8 @@ def _source(source: SourceReport) -> str:
         dropped = f"{found.dropped:,} dropped" if found.dropped_were_kept else "no dropped (run with --keep-dropped)"
         missing = f"; {found.not_measured:,} more have no words" if found.not_measured else ""
         parts.append(
-            f'<p class="note">Sample: {found.kept:,} kept and {_text(dropped)} documents{missing}. Shares of each; filled: '
-            "kept, line: dropped.</p>"
+            f'<p class="note">Sample: {found.kept:,} kept and {_text(dropped)} documents{missing}. Shares of each; '
+            "filled: kept, line: dropped.</p>"
         )
         signals = [_figure(picture) for picture in signal_plots(source)]
         parts.append(f'<div class="plots">{"".join(signals)}</div>')
@@ -185,7 +193,9 @@ def _duplicates(report: RunReport) -> Iterable[str]:
         yield '<p class="note">No complete deduplication of this run lies beside it (<code>smoltrove dedup</code>).</p>'
         return
     removed = ", ".join(f"{number:,} by {method}" for method, number in found.removed.items()) or "none"
-    cut = f"; {found.cut_sentences:,} sentences cut from {found.cut_documents:,} documents" if found.cut_sentences else ""
+    cut = (
+        f"; {found.cut_sentences:,} sentences cut from {found.cut_documents:,} documents" if found.cut_sentences else ""
+    )
     yield (
         f"<p>{found.read:,} documents read, removed: {_text(removed)}{cut}; {found.written:,} left, in "
         f"{_text(found.output_folder)}</p>"

@@ -33,7 +33,7 @@ def markdown(report: RunReport) -> str:
 def _table(table: Table) -> list[str]:
     if not table.rows:
         return ["None."]
-    marks = ["---" if i < table.numbers_from else "---:" for i in range(len(table.headings))]
+    marks = ["---:" if table.is_number(i) else "---" for i in range(len(table.headings))]
     lines = [_row(table.headings), _row(marks), *(_row(row) for row in table.rows)]
     return [*lines, "", table.note] if table.note else lines
 

@@ -5,7 +5,7 @@ there.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pipelines.histograms import LENGTH_BINS_PER_DOUBLING, OTHER, SCORE_BINS, Histogram
 from pipelines.quantities import show_count
@@ -18,9 +18,17 @@ FEW = 20
 MOST_SOURCES = 64
 # Reasons with a smaller share of what is drawn share a row of the flow.
 SMALL = 0.002
+# Bars in one picture.
+ROWS = 20
 
 
-def mixture_bars(report: RunReport) -> tuple[str, str]:
+def _in_columns(title: str, rows: Sequence[plots.Bar], *, thin: bool = False, most: float | None = None) -> list[str]:
+    """One picture where it is not too long, else several of the same scale, which the page puts side by side."""
+    most = most or plots.largest(rows, thin=thin)
+    return [plots.bars(title, rows[start : start + ROWS], thin=thin, most=most) for start in range(0, len(rows), ROWS)]
+
+
+def mixture_bars(report: RunReport) -> tuple[str, list[str]]:
     """Shares of tokens by category and by source: asked above got."""
     asked, got = Counter[str](), Counter[str]()
     for source in report.sources:
@@ -35,7 +43,8 @@ def mixture_bars(report: RunReport) -> tuple[str, str]:
 
     categories = rows([(name, asked[name], got[name]) for name in asked])
     sources = rows([(source.source, source.asked_share, source.got_share) for source in report.sources])
-    return plots.bars("Mixture by category", categories, thin=True), plots.bars("Mixture by source", sources, thin=True)
+    by_category = plots.bars("Mixture by category", categories, thin=True)
+    return by_category, _in_columns("Mixture by source", sources, thin=True)
 
 
 def flows(report: RunReport) -> Iterator[str]:
@@ -64,7 +73,7 @@ def families(report: RunReport) -> list[str]:
     return list(dict.fromkeys(plots.family_colour(reason) for reason, _ in (*before, *dropped)))
 
 
-def kept_bars(report: RunReport) -> str:
+def kept_bars(report: RunReport) -> list[str]:
     """For each source what became of its documents: kept, or dropped by which family of rules."""
     order = families(report)
     rows = []
@@ -77,7 +86,7 @@ def kept_bars(report: RunReport) -> str:
         parts = [(source.kept / source.drawn, "kept")]
         parts += [(by_family[name] / source.drawn, name) for name in order if by_family[name]]
         rows.append((source.source, f"{percent(source.kept, source.drawn)} of {show_count(source.drawn)}", parts))
-    return plots.bars("Kept and dropped by source", rows or [("nothing drawn", "", ())])
+    return _in_columns("Kept and dropped by source", rows, most=1.0)
 
 
 def shape_plots(source: SourceReport) -> Iterator[str]:
@@ -99,9 +108,9 @@ def shape_plots(source: SourceReport) -> Iterator[str]:
             yield _scores(f"Language score{name}", drawn, kept, list(source.score_limits.values()))
 
 
-def _sum(parts: "Iterator[Histogram] | Sequence[Histogram] | object") -> Histogram:
+def _sum(parts: Iterable[Histogram]) -> Histogram:
     total = Histogram()
-    for part in parts:  # type: ignore[attr-defined]
+    for part in parts:
         total.add(part)
     return total
 
@@ -163,10 +172,14 @@ def duplicate_bars(report: RunReport) -> str:
     """Removed duplicates by source, within it and across; "" where there are none."""
     found = report.duplicates
     rows = [
-        (name, f"{entry['within']:,} within, {entry['across']:,} across", ((entry["within"], "dedup"), (entry["across"], "dropped")))
+        (
+            name,
+            f"{entry['within']:,} within, {entry['across']:,} across",
+            ((entry["within"], "dedup"), (entry["across"], "dropped")),
+        )
         for name, entry in sorted(
             (found.by_source if found else {}).items(), key=lambda item: -(item[1]["within"] + item[1]["across"])
         )
         if entry["within"] or entry["across"]
-    ]  # fmt: skip
+    ]
     return plots.bars("Removed duplicates by source", rows[:MOST_SOURCES]) if rows else ""

@@ -62,7 +62,7 @@ def _svg(figure: Figure, label: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style type=.*?</style>", "", text, flags=re.DOTALL)
     text = re.sub(r' style="fill: none"(?=/>)', ' fill="none"', text)
     text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text)
-    text = re.sub(r"\d+\.\d{2,}", lambda found: f"{float(found[0]):.1f}", text)
+    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"\d+\.\d{2,}", lambda n: f"{float(n[0]):.1f}", tag[0]), text)
     # Ids are unique in a picture, and have to be on the page.
     prefix = f"p{next(_number)}"
     text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', text)
@@ -71,7 +71,9 @@ def _svg(figure: Figure, label: str) -> str:
         text = text.replace(stand_in, "currentColor" if name == "text" else f"var(--{name})")
     text = re.sub(r"\s*\n\s*", " ", text)
     shown = label.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    return re.sub(r'<svg([^>]*?) width="[^"]*" height="[^"]*"', rf'<svg\1 role="img" aria-label="{shown}"', text, count=1)
+    return re.sub(
+        r'<svg([^>]*?) width="[^"]*" height="[^"]*"', rf'<svg\1 role="img" aria-label="{shown}"', text, count=1
+    )
 
 
 def _blank(height: float) -> tuple[Figure, Any]:
@@ -111,6 +113,9 @@ def histogram(
         for limit in limits:
             low, high = min(low, limit), max(high, limit)
             axes.axvline(limit, color=_STAND_IN["limit"], linestyle=(0, (3, 2)), linewidth=1.2)
+            axes.annotate(
+                f" {limit:g}", (limit, 1), xycoords=("data", "axes fraction"), fontsize=7, va="bottom", ha="center"
+            )
         axes.set_xlim(low, high)
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}" if value < 1000 else show_count(value))
@@ -128,65 +133,67 @@ def histogram(
 Bar = tuple[str, str, Sequence[tuple[float, str]]]
 
 
-def bars(title: str, rows: Sequence[Bar], *, thin: bool = False) -> str:
+def bars(title: str, rows: Sequence[Bar], *, thin: bool = False, most: float | None = None) -> str:
     """One bar for each row (label, figures in words, parts as (amount, colour)), the label above it.
 
-    `thin`: the parts are bars of their own, one below the other, and not one bar in parts.
+    `thin`: the parts are bars of their own, one below the other, and not one bar in parts. `most` is the amount that
+    fills the width, the largest bar's if not given.
     """
     step = 0.36 if thin else 0.31
-    most = max((max((p[0] for p in parts), default=0) if thin else sum(p[0] for p in parts)) for _, _, parts in rows)
-    scale = (WIDTH - 0.1) / most if most > 0 else 0
+    scale = (WIDTH - 0.1) / (most or largest(rows, thin=thin) or 1.0)
     with matplotlib.rc_context(_STYLE):
         figure, axes = _blank(step * len(rows) + 0.05)
         for number, (label, figures, parts) in enumerate(rows):
             top = number * step
-            axes.text(0.04, top + 0.13, label, fontsize=7.5, va="baseline")
-            axes.text(WIDTH - 0.06, top + 0.13, figures, fontsize=7.5, va="baseline", ha="right")
+            axes.text(0.05, top + 0.13, label, fontsize=7.5, va="baseline")
+            axes.text(WIDTH - 0.05, top + 0.13, figures, fontsize=7.5, va="baseline", ha="right")
             left = 0.05
             for place, (amount, colour) in enumerate(parts):
-                height, below = (0.07, 0.075 * place) if thin else (0.11, 0.0)
-                width = amount * scale
-                axes.add_patch(
-                    Rectangle((0.05 if thin else left, top + 0.165 + below), width, height, color=_STAND_IN[colour], lw=0)
-                )
-                left += width
+                tall, below = (0.07, 0.075 * place) if thin else (0.11, 0.0)
+                at, wide = (left, top + 0.165 + below), amount * scale
+                axes.add_patch(Rectangle(at, wide, tall, color=_STAND_IN[colour], lw=0))
+                left += 0.0 if thin else wide
         return _svg(figure, title)
+
+
+def largest(rows: Sequence[Bar], *, thin: bool = False) -> float:
+    """The amount of the longest bar."""
+    add_up = max if thin else sum
+    return max((add_up((amount for amount, _ in parts)) for _, _, parts in rows if parts), default=0.0)
 
 
 def flow(title: str, start: tuple[str, int], losses: Sequence[tuple[str, int]], end: tuple[str, int]) -> str:
     """A stream of documents from top to bottom, its width their number; each loss leaves it to the right."""
     total = max(1, start[1])
-    trunk, turn, row, head = 1.05, 0.12, 0.27, 0.3
+    left, trunk, top, leaves = 0.05, 1.05, 0.24, 1.22
     widths = [trunk * number / total for _, number in losses]
-    heights = [max(row, width + 0.06) for width in widths]
-    height = head + sum(heights) + 0.5
+    places: list[float] = []
+    middle = top - 0.1
+    for width in widths:
+        # Room for two lines of text beside each, and none of the streams touches another.
+        place = max(middle + 0.28 - width / 2, (places[-1] + widths[len(places) - 1] if places else top) + 0.05)
+        places.append(place)
+        middle = place + width / 2
+    bottom = max(places[-1] + widths[-1] if places else top, middle, top + 0.3) + 0.15
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _blank(height)
-        axes.text(0.05, 0.16, f"{start[0]}: {start[1]:,}", fontsize=8.5, fontweight="bold")
-        left, right, top = 0.05, 0.05 + trunk, head - 0.06
-        for (label, number), width, tall in zip(losses, widths, heights, strict=True):
-            place = head + 0.02
-            leaves = trunk + 0.05 + turn
-            ribbon = Outline(
-                [
-                    (right, top), (right, place), (right, place), (leaves, place), (leaves, place + width),
-                    (right - width, place + width), (right - width, place + width), (right - width, top), (right, top),
-                ],
-                [1, 2, 3, 3, 2, 3, 3, 2, 79],
-            )  # fmt: skip
-            axes.add_patch(PathPatch(ribbon, facecolor=_STAND_IN[family_colour(label)], lw=0))
+        figure, axes = _blank(bottom + 0.25)
+        axes.text(left, 0.16, f"{start[0]}: {start[1]:,}", fontsize=8.5, fontweight="bold")
+        right = left + trunk
+        for (label, number), width, place in zip(losses, widths, places, strict=True):
+            inner = right - width
+            ribbon = [
+                (inner, top), (right, top), (right, place), (leaves, place), (leaves, place + width),
+                (inner, place + width), (inner, top),
+            ]  # fmt: skip
+            axes.add_patch(PathPatch(Outline(ribbon, closed=True), facecolor=_STAND_IN[family_colour(label)], lw=0))
             middle = place + width / 2
-            axes.text(leaves + 0.07, middle, label, fontsize=7.5, va="bottom" if width < 0.2 else "center")
-            axes.text(
-                leaves + 0.07, middle + (0.005 if width < 0.2 else 0.12), f"{number:,} ({number / total:.2%})",
-                fontsize=6.5, va="top" if width < 0.2 else "center", color=_STAND_IN["faint"],
-            )  # fmt: skip
-            right -= width
-            head += tall
-        bottom = height - 0.3
-        stream = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        axes.add_patch(PathPatch(Outline([*stream, stream[0]], closed=True), facecolor=_STAND_IN["kept"], lw=0))
-        axes.text(0.05, height - 0.1, f"{end[0]}: {end[1]:,} ({end[1] / total:.2%})", fontsize=8.5, fontweight="bold")
+            axes.text(leaves + 0.07, middle - 0.005, label, fontsize=7.5, va="bottom")
+            said = f"{number:,} ({number / total:.2%})"
+            axes.text(leaves + 0.07, middle + 0.005, said, fontsize=6.5, va="top", color=_STAND_IN["faint"])
+            right = inner
+        axes.add_patch(Rectangle((left, top), right - left, bottom - top, color=_STAND_IN["kept"], lw=0))
+        said = f"{end[0]}: {end[1]:,} ({end[1] / total:.2%})"
+        axes.text(left, bottom + 0.17, said, fontsize=8.5, fontweight="bold")
         return _svg(figure, title)
 
 

@@ -1,8 +1,8 @@
 """Signals of the Gopher filters on a bounded sample of a source's documents, kept and (with --keep-dropped) dropped.
 
 The native core gives verdicts and not values, so values are measured afterwards, on few documents, the same ones each
-time: of the first FIRST_LINES of each of up to MAX_FILES files, those whose ids have the smallest hashes. Gives up: what
-stands further back in large files, and long documents (MAX_CHARS); the report says so.
+time: of the first FIRST_LINES of each of up to MAX_FILES files, those whose ids have the smallest hashes. Gives up:
+what stands further back in large files, and long documents (MAX_CHARS).
 """
 
 import io
@@ -45,7 +45,7 @@ class SignalHistogram(BaseModel):
 
 
 class SignalSample(BaseModel):
-    """A source's sample. `languages`: signals by the language whose rules judge ("" where there is one set of rules)."""
+    """A source's sample. `languages`: signals by the language whose rules judge ("" for the source's base rules)."""
 
     kept: int = 0
     dropped: int = 0
@@ -124,7 +124,7 @@ def _documents(folder: Path, files: list[WrittenFile], number: int) -> Iterator[
 
 
 def _first(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The first documents of a file as (hash of the id, line); what cannot be read is `smoltrove verify`'s to report."""
+    """The first documents of a file as (hash of the id, line); damage is `smoltrove verify`'s to report."""
     try:
         with open(path, "rb") as raw, open_lines(path.name, io.BufferedReader(raw)) as handle:  # type: ignore[arg-type]
             for line in _short_lines(handle):

@@ -1,8 +1,8 @@
 """What the Gopher filters measure on a text, each quantity by name with the limits that a filter sets for it.
 
-The formulas are those of datatrove 0.10.1 (gopher_quality_filter.py, gopher_repetition_filter.py), after Rae et al. 2021,
-arXiv:2112.11446, Table A1 and section A.1.1; a filter stops at its first reason, here everything is measured. Gives up:
-speed (some milliseconds a document), so it is for samples; spam phrases and lengths.
+The formulas are those of datatrove 0.10.1 (gopher_quality_filter.py, gopher_repetition_filter.py), after Rae et al.
+2021, arXiv:2112.11446, Table A1 and section A.1.1; a filter stops at its first reason, here everything is measured.
+Gives up: speed (some milliseconds a document), so it is for samples; spam phrases and lengths.
 """
 
 import re
@@ -111,7 +111,7 @@ class Measures:
         return {name: limits for name, limits in found.items() if limits != Limits()}
 
     def measure(self, document: Document) -> tuple[str, dict[str, float]]:
-        """The language whose rules judge a document, and its signals; {} for text that cannot be split or has no words."""
+        """The language whose rules judge a document, and its signals; {} for text without words or that cannot be split."""
         code = _code(document.metadata.get("language"))
         language = code if code in self.languages else ""
         found: dict[str, float] = {}

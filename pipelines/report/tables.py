@@ -5,7 +5,7 @@ Gives up: sorting by the reader.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pipelines.quantities import show_bytes, show_count
 from pipelines.report.data import RunReport, SourceReport
@@ -16,14 +16,18 @@ MOST_PAIRS = 40
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a heading; columns from `numbers_from` on are right-aligned. `note` says how to read it."""
+    """A table with a heading. Columns from `numbers_from` to before `numbers_to` are right-aligned."""
 
     title: str
     headings: Sequence[str]
     rows: list[Sequence[str]]
     numbers_from: int = 1
+    numbers_to: int = 99
     note: str = ""
-    total: bool = field(default=False)  # the last row is the sum of the others
+
+    def is_number(self, column: int) -> bool:
+        """Whether a column holds numbers."""
+        return self.numbers_from <= column < self.numbers_to
 
 
 def percent(part: float, whole: float) -> str:
@@ -179,7 +183,7 @@ def overview(report: RunReport) -> Table:
         "source", "language", "tasks", "rows", "rejected", "sampled out", "drawn", "dropped", "kept", "kept of drawn",
         "written", "most dropped as",
     )  # fmt: skip
-    return Table("Sources", headings, rows, numbers_from=2)
+    return Table("Sources", headings, rows, numbers_from=2, numbers_to=11)
 
 
 def reasons(source: SourceReport) -> Table:
@@ -196,7 +200,7 @@ def reasons(source: SourceReport) -> Table:
 def languages(source: SourceReport) -> Table | None:
     """Documents by the language that was found; None where no language filter has looked."""
     found = source.histograms
-    if found is None or not source.score_limits and not source.languages:
+    if found is None or not (source.score_limits or source.languages):
         return None
     rows: list[Sequence[str]] = []
     for language in sorted(found.drawn, key=lambda name: (name == "", name)):
@@ -229,8 +233,8 @@ def steps(report: RunReport) -> Table:
         for step, spent in seconds.most_common()
     ]
     note = (
-        "Seconds on the clock, summed over tasks, as datatrove counts them for each step; where more workers than cores "
-        "run, waiting is in them. Microseconds: per document drawn."
+        "Seconds on the clock, summed over tasks, as datatrove counts them for each step; where more workers than "
+        "cores run, waiting is in them. Microseconds: per document drawn."
     )
     return Table("Time by step", ("step", "seconds", "share", "us / document"), rows, note=note)
 
@@ -246,7 +250,9 @@ def slowest_steps(report: RunReport) -> Table:
         ),
         reverse=True,
     )[:SLOWEST_STEPS]
-    rows: list[Sequence[str]] = [(name, step, f"{each * 1e6:,.0f}", f"{spent:,.2f}") for each, spent, name, step in found]
+    rows: list[Sequence[str]] = [
+        (name, step, f"{each * 1e6:,.0f}", f"{spent:,.2f}") for each, spent, name, step in found
+    ]
     return Table("Slowest steps", ("source", "step", "us / document", "seconds"), rows, numbers_from=2)
 
 
@@ -271,7 +277,8 @@ def throughput(report: RunReport) -> Table:
             )
         )
     headings = (
-        "source", "drawn", "seconds", "CPU seconds", "documents / CPU second", "written text / CPU second", "peak memory",
+        "source", "drawn", "seconds", "CPU seconds", "documents / CPU second", "written text / CPU second",
+        "peak memory",
     )  # fmt: skip
     note = (
         "Peak memory is the most that a worker had held by the end of a task of the source; workers go on to other "
@@ -345,9 +352,7 @@ def licences(report: RunReport) -> Table:
         (source.source, source.license or "not named", source.kind or "", source.revision or "", f"{source.written:,}")
         for source in report.sources
     ]
-    return Table(
-        "Licences", ("source", "licence", "read from", "revision", "documents written"), rows, numbers_from=4
-    )
+    return Table("Licences", ("source", "licence", "read from", "revision", "documents written"), rows, numbers_from=4)
 
 
 def versions(report: RunReport) -> Table:
