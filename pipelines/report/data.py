@@ -172,6 +172,8 @@ def collect(run: Path, *, measure: bool | None = None) -> RunReport:
         warnings=list(plan.warnings),
     )
     _finish(report, [record for found in records for record in found])
+    if report.totals["tasks_done"] < report.totals["tasks"]:
+        report.state = "incomplete"
     if measure or (measure is None and report.totals["cpu_seconds"] >= SAMPLE_AFTER_CPU_SECONDS):
         _measure(report, layout, plan, records)
     other = default_output(layout.output_folder)
@@ -279,7 +281,9 @@ def _measure(report: RunReport, layout: RunLayout, plan: Plan, records: list[lis
     judged = sum(any(spec.name in (QUALITY, REPETITION) for spec in source.filters) for source in plan.sources)
     number = per_source(judged)
     for found, source, mine in zip(report.sources, plan.sources, records, strict=True):
-        found.signals = sample_source(layout.output_folder, mine, source.filters, number)
+        found.signals = sample_source(
+            layout.output_folder, mine, source.filters, number, keep_dropped=plan.keep_dropped
+        )
     report.signals_measured = True
 
 

@@ -15,7 +15,7 @@ def markdown(report: RunReport) -> str:
     lines = [
         f"# Report: {_text(report.run)}",
         "",
-        f"{'Deduplication' if report.kind == 'dedup' else 'Run'}, {report.state}. {_text(report.description)}".rstrip(),
+        f"{'Deduplication' if report.kind == 'dedup' else 'Run'}, {_text(report.state)}. {_text(report.description)}".rstrip(),
         "",
     ]
     lines += [f"- {name}: {value}" for name, value in tables.headline(report)]

@@ -7,6 +7,7 @@ pages. Widths are those of a phone; the page puts several side by side where the
 import io
 import itertools
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ COLOURS = (
     "gopher_quality", "spam", "length", "dedup", "other",
 )  # fmt: skip
 _STAND_IN = {name: f"#fe01{number:02x}" for number, name in enumerate(COLOURS)}
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "smoltrove",
     "text.parse_math": False,
@@ -56,7 +57,10 @@ def _svg(figure: Figure, label: str) -> str:
     """The picture as an element of an HTML page; `label` says what it shows to those who do not see it."""
     buffer = io.StringIO()
     FigureCanvasSVG(figure)
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # The page's font draws the text, not the one that measures it here.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style type=.*?</style>", "", text, flags=re.DOTALL)

@@ -29,6 +29,7 @@ PER_SOURCE = 100
 MAX_DOCUMENTS = 2000
 MAX_CHARS = 100_000
 _MAX_LINE = 1 << 20
+_DAMAGED: tuple[type[Exception], ...] = (*LINE_ERRORS, KeyError, TypeError, AttributeError)
 
 
 class SignalHistogram(BaseModel):
@@ -60,7 +61,7 @@ def per_source(num_sources: int) -> int:
 
 
 def sample_source(
-    output_folder: Path, records: Sequence[TaskRecord], specs: Sequence[FilterSpec], number: int
+    output_folder: Path, records: Sequence[TaskRecord], specs: Sequence[FilterSpec], number: int, *, keep_dropped: bool
 ) -> SignalSample | None:
     """Measure up to `number` kept and `number` dropped documents; None where no Gopher filter judges the source."""
     measures = Measures(tuple(specs))
@@ -68,7 +69,7 @@ def sample_source(
         return None
     kept = [record.file for record in records if record.file is not None]
     dropped = [file for record in records for file in record.dropped_files if not file.path.count("/reader/")]
-    sample = SignalSample(dropped_were_kept=any(record.dropped_files for record in records))
+    sample = SignalSample(dropped_were_kept=keep_dropped)
     for kind, files in (("kept", kept), ("dropped", dropped)):
         for document in _documents(output_folder, _spread(files), number):
             language, values = measures.measure(document)
@@ -126,12 +127,12 @@ def _documents(folder: Path, files: list[WrittenFile], number: int) -> Iterator[
 def _first(path: Path) -> Iterator[tuple[int, bytes]]:
     """The first documents of a file as (hash of the id, line); damage is `smoltrove verify`'s to report."""
     try:
-        with open(path, "rb") as raw, open_lines(path.name, io.BufferedReader(raw)) as handle:  # type: ignore[arg-type]
+        with open(path, "rb") as raw, open_lines(path.name, io.BufferedReader(raw)) as handle:
             for line in _short_lines(handle):
                 data: Any = orjson.loads(line)
                 if len(data["text"]) <= MAX_CHARS:
                     yield xxhash.xxh3_64_intdigest(data["id"].encode()), line
-    except (*LINE_ERRORS, KeyError, TypeError, AttributeError):
+    except _DAMAGED:
         return
 
 

@@ -111,7 +111,7 @@ class Measures:
         return {name: limits for name, limits in found.items() if limits != Limits()}
 
     def measure(self, document: Document) -> tuple[str, dict[str, float]]:
-        """The language whose rules judge a document, and its signals; {} for text without words or that cannot be split."""
+        """The language whose rules judge a document, and its signals; {} for text that has no words for them."""
         code = _code(document.metadata.get("language"))
         language = code if code in self.languages else ""
         found: dict[str, float] = {}

@@ -67,7 +67,7 @@ def by_category(report: RunReport) -> Table:
     for source in report.sources:
         asked[source.category] += source.asked_share  # type: ignore[assignment]
         got[source.category] += source.got_share  # type: ignore[assignment]
-    rows = [
+    rows: list[Sequence[str]] = [
         (name or "?", f"{asked[name]:.2%}", f"{got[name]:.2%}", f"{100 * (got[name] - asked[name]):+.2f}")
         for name in sorted(asked, key=lambda name: -asked[name])
     ]
@@ -99,7 +99,7 @@ def by_source(report: RunReport) -> Table:
     ]
     headings = (
         "source", "category", "weight", "asked", "got", "points off", "tokens asked", "tokens got", "off", "epochs",
-        "repeated documents",
+        "repeated",
     )  # fmt: skip
     note = (
         "Shares of the tokens. Epochs: how often the plan goes through a source; repeated: documents written once more."

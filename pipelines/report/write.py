@@ -4,7 +4,9 @@ Gives up: drawing at the end of a run that was stopped; `smoltrove report` draws
 """
 
 import os
-from collections.abc import Callable
+import sys
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from pipelines.ledger import write_atomically
@@ -28,17 +30,20 @@ def write_report(run: Path, *, measure: bool | None = None) -> Path:
     return folder / HTML
 
 
-def report_at_the_end(run: Path, say: Callable[[str], object]) -> None:
-    """The report of a run that has just ended. Whatever goes wrong with it is said in one line and ends nothing.
+def report_at_the_end(run: Path, log_path: Path) -> None:
+    """The report of a run that has just ended, said on stderr and in main.log.
 
-    The environment variable SMOLTROVE_REPORT=0 leaves it out.
+    Whatever goes wrong with it is said in one line, and ends nothing. The environment variable SMOLTROVE_REPORT=0
+    leaves it out.
     """
     if os.environ.get(SWITCH, "1") == "0":
         return
     try:
-        path = write_report(run)
+        line = f"report: {write_report(run)}"
     except Exception as error:  # noqa: BLE001 - a picture must not fail a run; the line says what happened
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        say(f"warning: no report: {reason}; the run is not affected; try `smoltrove report {run}`")
-    else:
-        say(f"report: {path}")
+        line = f"warning: no report: {reason}; the run is not affected; try `smoltrove report {run}`"
+    print(line, file=sys.stderr, flush=True)
+    # On a full disk the line on stderr has to do.
+    with suppress(OSError), open(log_path, "a", encoding="utf-8") as log:
+        log.write(f"{datetime.now().isoformat(timespec='seconds')} {line}\n")
