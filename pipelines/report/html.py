@@ -7,14 +7,17 @@ case. Gives up: anything that would need a script.
 import html
 from collections.abc import Iterable, Sequence
 
-from pipelines.report import tables
+from pipelines.report import resources, tables
 from pipelines.report.data import RunReport, SourceReport
 from pipelines.report.pictures import (
+    FEW,
+    MOST_SOURCES,
     duplicate_bars,
     families,
     flows,
     kept_bars,
     mixture_bars,
+    pictured,
     shape_plots,
     signal_plots,
     step_bars,
@@ -157,20 +160,24 @@ def _sources(report: RunReport) -> Iterable[str]:
         )
         + "</p>"
     )
+    with_pictures = pictured(report)
     for source in report.sources:
-        yield _source(source)
+        yield _source(source, pictures=source.source in with_pictures)
 
 
-def _source(source: SourceReport) -> str:
+def _source(source: SourceReport, *, pictures: bool) -> str:
     kept = tables.percent(source.kept, source.drawn)
     facts = f"{source.drawn:,} drawn, {kept + ' kept' if kept else 'nothing drawn'}; profile {source.profile or 'none'}"
     parts = [f"<details><summary>{_text(source.source)}<span>{_text(facts)}</span></summary>"]
-    pictures = [_figure(picture) for picture in shape_plots(source)]
-    if pictures:
-        parts.append(f'<div class="plots">{"".join(pictures)}</div>')
+    shapes = [_figure(picture) for picture in shape_plots(source)] if pictures else []
+    if shapes:
+        parts.append(f'<div class="plots">{"".join(shapes)}</div>')
     elif source.drawn:
-        parts.append('<p class="note">Too few documents for histograms, or a run of a version that kept none.</p>')
-    if source.signals is not None:
+        parts.append(
+            f'<p class="note">No histograms: fewer than {FEW} documents, not among the {MOST_SOURCES} largest sources, '
+            "or a run of a version that counted none.</p>"
+        )
+    if pictures and source.signals is not None:
         found = source.signals
         dropped = f"{found.dropped:,} dropped" if found.dropped_were_kept else "no dropped (run with --keep-dropped)"
         missing = f"; {found.not_measured:,} more have no words" if found.not_measured else ""
@@ -200,9 +207,9 @@ def _duplicates(report: RunReport) -> Iterable[str]:
         f"<p>{found.read:,} documents read, removed: {_text(removed)}{cut}; {found.written:,} left, in "
         f"{_text(found.output_folder)}</p>"
     )
-    if picture := duplicate_bars(report):
+    if pictures := duplicate_bars(report):
         yield _legend([("removed within the source", "dedup"), ("removed for another source", "dropped")])
-        yield f'<div class="plots wide">{_figure(picture, "Removed duplicates by source")}</div>'
+        yield _plots(*map(_figure, pictures))
     for table in tables.duplicates(report):
         yield f"<h3>{_text(table.title)}</h3>{_table(table)}"
 
@@ -210,8 +217,8 @@ def _duplicates(report: RunReport) -> Iterable[str]:
 def _speed(report: RunReport) -> Iterable[str]:
     yield _heading("speed")
     if picture := step_bars(report):
-        yield f'<div class="plots wide">{_figure(picture, "Time by step")}</div>'
-    shown = (tables.steps, tables.slowest_steps, tables.slowest_tasks, tables.throughput)
+        yield _plots(_figure(picture))
+    shown = (resources.steps, resources.slowest_steps, resources.slowest_tasks, resources.throughput)
     for table in (make(report) for make in shown):
         if table.rows:
             yield f"<h3>{_text(table.title)}</h3>{_table(table)}"

@@ -1,7 +1,7 @@
 """Which pictures a report has, and of which of its numbers; `plots` draws them.
 
-Gives up: pictures of sources with fewer than FEW documents drawn, or beyond the MOST_SOURCES largest; their tables are
-there.
+Gives up: histograms of sources with fewer than FEW documents drawn, or beyond the MOST_SOURCES with most; their tables
+are there.
 """
 
 from collections import Counter
@@ -11,6 +11,7 @@ from pipelines.histograms import LENGTH_BINS_PER_DOUBLING, OTHER, SCORE_BINS, Hi
 from pipelines.quantities import show_count
 from pipelines.report import plots
 from pipelines.report.data import RunReport, SourceReport
+from pipelines.report.resources import step_name
 from pipelines.report.signals import SIGNALS
 from pipelines.report.tables import losses, percent
 
@@ -89,10 +90,16 @@ def kept_bars(report: RunReport) -> list[str]:
     return _in_columns("Kept and dropped by source", rows, most=1.0)
 
 
+def pictured(report: RunReport) -> set[str]:
+    """The sources that have histograms."""
+    most = sorted(report.sources, key=lambda source: (-source.drawn, source.source))[:MOST_SOURCES]
+    return {source.source for source in most if source.drawn >= FEW}
+
+
 def shape_plots(source: SourceReport) -> Iterator[str]:
     """Lengths and language scores of a source's documents, for each language that it asks for."""
     found = source.histograms
-    if found is None or source.drawn < FEW:
+    if found is None:
         return
     several = len([language for language in found.drawn if language != OTHER]) > 1
     for language in sorted(found.drawn):
@@ -159,17 +166,12 @@ def step_bars(report: RunReport) -> str:
         for step, spent in source.step_seconds.items():
             seconds[step] += spent  # type: ignore[assignment]
     whole = sum(seconds.values())
-    rows = [(_plain(step), f"{n:,.1f} s, {n / whole:.0%}", ((n, "kept"),)) for step, n in seconds.most_common() if n]
+    rows = [(step_name(step), f"{n:,.1f} s, {n / whole:.0%}", ((n, "kept"),)) for step, n in seconds.most_common() if n]
     return plots.bars("Time by step", rows) if rows else ""
 
 
-def _plain(step: str) -> str:
-    """A step's name without its pictures: "🔻 - FILTER: 🌍 Language ID" is "Language ID"."""
-    return step.rpartition(": ")[2].lstrip("".join(c for c in step if ord(c) > 0x2000) + " ")
-
-
-def duplicate_bars(report: RunReport) -> str:
-    """Removed duplicates by source, within it and across; "" where there are none."""
+def duplicate_bars(report: RunReport) -> list[str]:
+    """Removed duplicates by source, within it and across."""
     found = report.duplicates
     rows = [
         (
@@ -182,4 +184,4 @@ def duplicate_bars(report: RunReport) -> str:
         )
         if entry["within"] or entry["across"]
     ]
-    return plots.bars("Removed duplicates by source", rows[:MOST_SOURCES]) if rows else ""
+    return _in_columns("Removed duplicates by source", rows)

@@ -4,13 +4,12 @@ Gives up: sorting by the reader.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.quantities import show_bytes, show_count
 from pipelines.report.data import RunReport, SourceReport
 
-SLOWEST_STEPS = 15
 MOST_PAIRS = 40
 
 
@@ -220,89 +219,6 @@ def rejects(report: RunReport) -> Table:
     return Table("Rejected rows", ("source", "reason", "rows", "of its rows"), rows, numbers_from=2)
 
 
-def steps(report: RunReport) -> Table:
-    """Time by step over all sources."""
-    seconds, documents = Counter[str](), Counter[str]()
-    for source in report.sources:
-        for step, spent in source.step_seconds.items():
-            seconds[step] += spent  # type: ignore[assignment]
-            documents[step] += source.drawn
-    whole = sum(seconds.values())
-    rows: list[Sequence[str]] = [
-        (step, f"{spent:,.2f}", percent(spent, whole), _microseconds(spent, documents[step]))
-        for step, spent in seconds.most_common()
-    ]
-    note = (
-        "Seconds on the clock, summed over tasks, as datatrove counts them for each step; where more workers than "
-        "cores run, waiting is in them. Microseconds: per document drawn."
-    )
-    return Table("Time by step", ("step", "seconds", "share", "us / document"), rows, note=note)
-
-
-def slowest_steps(report: RunReport) -> Table:
-    """The steps of single sources that took longest for each document."""
-    found = sorted(
-        (
-            (spent / source.drawn, spent, source.source, step)
-            for source in report.sources
-            if source.drawn
-            for step, spent in source.step_seconds.items()
-        ),
-        reverse=True,
-    )[:SLOWEST_STEPS]
-    rows: list[Sequence[str]] = [
-        (name, step, f"{each * 1e6:,.0f}", f"{spent:,.2f}") for each, spent, name, step in found
-    ]
-    return Table("Slowest steps", ("source", "step", "us / document", "seconds"), rows, numbers_from=2)
-
-
-def _microseconds(seconds: float, documents: int) -> str:
-    return f"{seconds / documents * 1e6:,.1f}" if documents else ""
-
-
-def throughput(report: RunReport) -> Table:
-    """Speed and memory by source."""
-    rows: list[Sequence[str]] = []
-    for source in report.sources:
-        cpu = source.cpu_seconds
-        rows.append(
-            (
-                source.source,
-                f"{source.drawn:,}",
-                f"{source.seconds:,.1f}",
-                f"{cpu:,.1f}",
-                f"{source.drawn / cpu:,.0f}" if cpu else "",
-                f"{show_bytes(source.text_bytes / cpu)}/s" if cpu else "",
-                show_bytes(source.peak_memory_bytes),
-            )
-        )
-    headings = (
-        "source", "drawn", "seconds", "CPU seconds", "documents / CPU second", "written text / CPU second",
-        "peak memory",
-    )  # fmt: skip
-    note = (
-        "Peak memory is the most that a worker had held by the end of a task of the source; workers go on to other "
-        "sources, and memory is not told apart by step."
-    )
-    return Table("Throughput and memory", headings, rows, note=note)
-
-
-def slowest_tasks(report: RunReport) -> Table:
-    """The tasks that took longest."""
-    rows: list[Sequence[str]] = [
-        (
-            task.source,
-            str(task.rank),
-            f"{task.rows:,}",
-            f"{task.seconds:,.1f}",
-            f"{task.cpu_seconds:,.1f}",
-            show_bytes(task.peak_memory_bytes),
-        )
-        for task in report.slowest_tasks
-    ]
-    return Table("Slowest tasks", ("source", "task", "rows", "seconds", "CPU seconds", "peak memory"), rows)
-
-
 def duplicates(report: RunReport) -> list[Table]:
     """Removed within and across sources, and the pairs of sources with most duplicates."""
     found = report.duplicates
@@ -361,20 +277,3 @@ def versions(report: RunReport) -> Table:
     rows += [(name, value) for name, value in report.assets.items()]
     rows += [(name, value) for name, value in report.versions.items() if value != "not installed"]
     return Table("Versions and fingerprints", ("what", "value"), rows, numbers_from=2)
-
-
-def all_tables(report: RunReport) -> Iterable[Table]:
-    """Every table, in the report's order, those of single sources left out."""
-    if report.kind == "run":
-        yield by_category(report)
-    yield by_source(report)
-    yield flow_table(report)
-    yield overview(report)
-    yield from duplicates(report)
-    yield throughput(report)
-    yield steps(report)
-    yield slowest_steps(report)
-    yield slowest_tasks(report)
-    yield rejects(report)
-    yield licences(report)
-    yield versions(report)
