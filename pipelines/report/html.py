@@ -11,15 +11,13 @@ from pipelines.report import resources, tables
 from pipelines.report.data import RunReport, SourceReport
 from pipelines.report.pictures import (
     FEW,
-    MOST_SOURCES,
+    MOST_HISTOGRAMS,
     duplicate_bars,
     families,
     flows,
+    histograms,
     kept_bars,
     mixture_bars,
-    pictured,
-    shape_plots,
-    signal_plots,
     step_bars,
 )
 from pipelines.report.style import CSS
@@ -160,24 +158,23 @@ def _sources(report: RunReport) -> Iterable[str]:
         )
         + "</p>"
     )
-    with_pictures = pictured(report)
+    pictures = histograms(report)
     for source in report.sources:
-        yield _source(source, pictures=source.source in with_pictures)
+        yield _source(source, *pictures.get(source.source, ((), ())))
 
 
-def _source(source: SourceReport, *, pictures: bool) -> str:
+def _source(source: SourceReport, shapes: Sequence[str], signals: Sequence[str]) -> str:
     kept = tables.percent(source.kept, source.drawn)
     facts = f"{source.drawn:,} drawn, {kept + ' kept' if kept else 'nothing drawn'}; profile {source.profile or 'none'}"
     parts = [f"<details><summary>{_text(source.source)}<span>{_text(facts)}</span></summary>"]
-    shapes = [_figure(picture) for picture in shape_plots(source)] if pictures else []
     if shapes:
-        parts.append(f'<div class="plots">{"".join(shapes)}</div>')
+        parts.append(f'<div class="plots">{"".join(map(_figure, shapes))}</div>')
     elif source.drawn:
         parts.append(
-            f'<p class="note">No histograms: fewer than {FEW} documents, not among the {MOST_SOURCES} largest sources, '
+            f'<p class="note">No histograms: fewer than {FEW} documents, behind the first {MOST_HISTOGRAMS} here, '
             "or a run of a version that counted none.</p>"
         )
-    if pictures and source.signals is not None:
+    if shapes and source.signals is not None:
         found = source.signals
         dropped = f"{found.dropped:,} dropped" if found.dropped_were_kept else "no dropped (run with --keep-dropped)"
         missing = f"; {found.not_measured:,} more have no words" if found.not_measured else ""
@@ -185,8 +182,7 @@ def _source(source: SourceReport, *, pictures: bool) -> str:
             f'<p class="note">Sample: {found.kept:,} kept and {_text(dropped)} documents{missing}. Shares of each; '
             "filled: kept, line: dropped.</p>"
         )
-        signals = [_figure(picture) for picture in signal_plots(source)]
-        parts.append(f'<div class="plots">{"".join(signals)}</div>')
+        parts.append(f'<div class="plots">{"".join(map(_figure, signals))}</div>')
     if (found_languages := tables.languages(source)) is not None:
         parts.append(_table(found_languages) + "<br>")
     parts.append(_table(tables.reasons(source)))

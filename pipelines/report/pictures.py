@@ -1,11 +1,12 @@
 """Which pictures a report has, and of which of its numbers; `plots` draws them.
 
-Gives up: histograms of sources with fewer than FEW documents drawn, or beyond the MOST_SOURCES with most; their tables
-are there.
+Gives up: histograms of sources with fewer than FEW documents drawn, and those beyond MOST_HISTOGRAMS; their tables are
+there.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from pipelines.histograms import LENGTH_BINS_PER_DOUBLING, OTHER, SCORE_BINS, Histogram
 from pipelines.quantities import show_count
@@ -16,7 +17,10 @@ from pipelines.report.signals import SIGNALS
 from pipelines.report.tables import losses, percent
 
 FEW = 20
-MOST_SOURCES = 64
+# Histograms on a page, those of the largest sources first, and languages of one source that have their own. Each takes
+# about 5 kB and 40 ms of CPU, so that a page stays below 5 MB and some fifteen seconds whatever the mixture.
+MOST_HISTOGRAMS = 400
+MOST_LANGUAGES = 8
 # Reasons with a smaller share of what is drawn share a row of the flow.
 SMALL = 0.002
 # Bars in one picture.
@@ -90,10 +94,17 @@ def kept_bars(report: RunReport) -> list[str]:
     return _in_columns("Kept and dropped by source", rows, most=1.0)
 
 
-def pictured(report: RunReport) -> set[str]:
-    """The sources that have histograms."""
-    most = sorted(report.sources, key=lambda source: (-source.drawn, source.source))[:MOST_SOURCES]
-    return {source.source for source in most if source.drawn >= FEW}
+def histograms(report: RunReport) -> dict[str, tuple[list[str], list[str]]]:
+    """For each source that has some: pictures of all of its documents, and of its sample."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    left = MOST_HISTOGRAMS
+    for source in sorted(report.sources, key=lambda source: (-source.drawn, source.source)):
+        if source.drawn >= FEW and left > 0:
+            shapes = list(islice(shape_plots(source), left))
+            signals = list(islice(signal_plots(source), left - len(shapes)))
+            left -= len(shapes) + len(signals)
+            found[source.source] = (shapes, signals)
+    return found
 
 
 def shape_plots(source: SourceReport) -> Iterator[str]:
@@ -102,17 +113,22 @@ def shape_plots(source: SourceReport) -> Iterator[str]:
     if found is None:
         return
     several = len([language for language in found.drawn if language != OTHER]) > 1
-    for language in sorted(found.drawn):
+    for language in _largest({language: drawn.documents for language, drawn in found.drawn.items()}):
         if several:
             drawn, kept = found.drawn[language], found.kept.get(language, Histogram())
         else:
-            if language != max(found.drawn):
-                continue
             drawn, kept = _sum(found.drawn.values()), _sum(found.kept.values())
         name = f" ({language or 'other languages'})" if several else ""
         yield _lengths(f"Length, characters{name}", drawn, kept)
         if drawn.score:
             yield _scores(f"Language score{name}", drawn, kept, list(source.score_limits.values()))
+        if not several:
+            return
+
+
+def _largest(documents: dict[str, int]) -> list[str]:
+    """The languages with most documents, in the order of their names."""
+    return sorted(sorted(documents, key=lambda language: (-documents[language], language))[:MOST_LANGUAGES])
 
 
 def _sum(parts: Iterable[Histogram]) -> Histogram:
@@ -146,8 +162,12 @@ def signal_plots(source: SourceReport) -> Iterator[str]:
     sample = source.signals
     if sample is None:
         return
-    for language, signals in sorted(sample.languages.items()):
-        for name, found in signals.items():
+    measured = {
+        language: max((sum(found.kept) + sum(found.dropped) for found in signals.values()), default=0)
+        for language, signals in sample.languages.items()
+    }
+    for language in _largest(measured):
+        for name, found in sample.languages[language].items():
             if not (found.beyond_dropped or found.beyond_kept):
                 continue
             kept, dropped = max(1, sum(found.kept)), max(1, sum(found.dropped))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from pipelines.errors import SourceError
 from pipelines.ledger import write_atomically
 from pipelines.run_layout import RUN_DIR
 
@@ -17,16 +18,22 @@ SWITCH = "SMOLTROVE_REPORT"
 
 
 def write_report(run: Path, *, measure: bool | None = None) -> Path:
-    """Collect, draw and write; answers where the page is. Raises UserError where there is no run."""
+    """Collect, draw and write; answers where the page is.
+
+    Raises UserError where there is no run, SourceError where a file cannot be read or written.
+    """
     from pipelines.report.data import collect
     from pipelines.report.html import page
     from pipelines.report.markdown import markdown
 
-    report = collect(run, measure=measure)
     folder = run / RUN_DIR
-    write_atomically(folder / JSON, report.model_dump_json(indent=1) + "\n")
-    write_atomically(folder / MARKDOWN, markdown(report))
-    write_atomically(folder / HTML, page(report))
+    try:
+        report = collect(run, measure=measure)
+        write_atomically(folder / JSON, report.model_dump_json(indent=1) + "\n")
+        write_atomically(folder / MARKDOWN, markdown(report))
+        write_atomically(folder / HTML, page(report))
+    except OSError as error:
+        raise SourceError(f"{folder}: the report cannot be written: {error}; put that right and try again") from error
     return folder / HTML
 
 
@@ -41,7 +48,7 @@ def report_at_the_end(run: Path, log_path: Path) -> None:
     try:
         line = f"report: {write_report(run)}"
     except Exception as error:  # noqa: BLE001 - a picture must not fail a run; the line says what happened
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = " ".join((str(error) if isinstance(error, SourceError) else repr(error)).split())
         line = f"warning: no report: {reason}; the run is not affected; try `smoltrove report {run}`"
     print(line, file=sys.stderr, flush=True)
     # On a full disk the line on stderr has to do.

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.report import plots
+from pipelines.histograms import Histogram, Histograms
+from pipelines.report import pictures, plots
 from pipelines.report.data import RunReport, SourceReport, collect
 from pipelines.report.html import page
 from pipelines.report.markdown import markdown
@@ -98,6 +99,29 @@ def test_hostile_text_is_shown_and_not_run(tmp_path: Path) -> None:
         assert view.page.title().startswith("Run")
         assert HOSTILE in view.page.inner_text("body")
         assert view.page.locator("img, script, a[href^=javascript]").count() == 0
+
+
+def test_a_page_stays_small_whatever_the_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law: the number of histograms is bounded, and the largest sources and languages have theirs first."""
+    monkeypatch.setattr(plots, "histogram", lambda title, *rest, **options: title)
+    places = dict.fromkeys(range(10, 20), 5)
+    languages = {f"l{n}": Histogram(documents=50 + n, length=places, score=places) for n in range(30)}
+    report = made("x")
+    report.sources = [
+        report.sources[0].model_copy(
+            update={
+                "source": f"org/source/{n}", "drawn": 1000 + n,
+                "histograms": Histograms(drawn=languages, kept=languages), "score_limits": {"0 language": 0.65},
+            }
+        )
+        for n in range(40)
+    ]  # fmt: skip
+    found = pictures.histograms(report)
+    assert sum(len(shapes) + len(signals) for shapes, signals in found.values()) == pictures.MOST_HISTOGRAMS
+    each = 2 * pictures.MOST_LANGUAGES
+    assert list(found) == [f"org/source/{n}" for n in range(39, 39 - pictures.MOST_HISTOGRAMS // each, -1)]
+    assert len(found["org/source/39"][0]) == each
+    assert "(l29)" in "".join(found["org/source/39"][0])
 
 
 @pytest.mark.slow
