@@ -36,7 +36,10 @@ REPORT_VERSION = 1
 
 
 class SourceReport(BaseModel):
-    """One source. Counts as in TaskRecord, summed over finished tasks; shares are of the tokens."""
+    """One source. Counts as in TaskRecord, summed over finished tasks; shares are of the tokens.
+
+    `asked_share` is by the configuration's weights, `planned_share` what the plan could give where a source is short.
+    """
 
     source: str
     category: str = ""
@@ -49,7 +52,8 @@ class SourceReport(BaseModel):
     filters: list[str] = Field(default_factory=list)
     weight: float = 0
     asked_share: float = 0
-    asked_tokens: float | None = None
+    planned_share: float | None = None
+    planned_tokens: float | None = None
     got_share: float = 0
     epochs: float | None = None
     tasks: int = 0
@@ -197,7 +201,7 @@ def _of_source(source: PlannedSource, records: Sequence[TaskRecord], problems: l
         kind=source.listing.kind,
         filters=[spec.name for spec in source.filters],
         weight=source.weight,
-        asked_tokens=source.budget_tokens,
+        planned_tokens=source.budget_tokens,
         epochs=source.epochs,
         tasks=len(source.tasks),
         score_limits=score_limits(source.filters),
@@ -263,13 +267,11 @@ def _finish(report: RunReport, records: list[TaskRecord]) -> None:
     report.totals["rejected"] = sum(sum(source.rejected.values()) for source in report.sources)
     report.totals["dropped"] = sum(sum(source.dropped.values()) for source in report.sources)
     report.totals["peak_memory_bytes"] = max((source.peak_memory_bytes for source in report.sources), default=0)
-    asked = sum(source.asked_tokens or 0 for source in report.sources)
+    planned = sum(source.planned_tokens or 0 for source in report.sources)
     weights = sum(source.weight for source in report.sources)
     for source in report.sources:
-        if asked:
-            source.asked_share = (source.asked_tokens or 0) / asked
-        elif weights:
-            source.asked_share = source.weight / weights
+        source.asked_share = source.weight / weights if weights else 0.0
+        source.planned_share = (source.planned_tokens or 0) / planned if planned else None
         source.got_share = source.tokens / report.totals["tokens"] if report.totals["tokens"] else 0.0
     slowest = sorted(records, key=lambda record: (-record.seconds, record.source, record.rank))[:10]
     report.slowest_tasks = [

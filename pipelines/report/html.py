@@ -154,7 +154,7 @@ def _sources(report: RunReport) -> Iterable[str]:
             "Other quantities are measured on a sample of each source, and drawn where a limit drops something."
             if report.signals_measured
             else "Quantities that filters judge (words, repetitions) are measured on samples by <code>smoltrove report"
-            "</code>; this page was written at the end of a short run, without them."
+            "</code>; this page was written without."
         )
         + "</p>"
     )

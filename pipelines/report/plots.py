@@ -101,8 +101,8 @@ def histogram(
     used = [i for i, (a, b) in enumerate(zip(kept, dropped, strict=True)) if a or b]
     first, last = (used[0], used[-1] + 1) if used else (0, len(kept))
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(WIDTH, 1.55))
-        axes = figure.add_axes((0.12, 0.2, 0.85, 0.63))
+        figure = Figure(figsize=(WIDTH, 1.6))
+        axes = figure.add_axes((0.12, 0.19, 0.83, 0.57))
         edges, kept, dropped = edges[first : last + 1], list(kept[first:last]), list(dropped[first:last])
         if share:
             axes.stairs(kept, edges, fill=True, color=_STAND_IN["kept"], alpha=0.55)
@@ -113,6 +113,8 @@ def histogram(
             axes.stairs(kept, edges, fill=True, color=_STAND_IN["kept"])
         if log:
             axes.set_xscale("log")
+        else:
+            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6))
         low, high = edges[0], edges[-1]
         for limit in limits:
             low, high = min(low, limit), max(high, limit)
@@ -129,7 +131,7 @@ def histogram(
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", linewidth=0.4, color=_STAND_IN["faint"], alpha=0.5)
         axes.set_axisbelow(True)
-        axes.set_title(title, loc="left", fontsize=8.5, x=-0.11)
+        axes.set_title(title, loc="left", fontsize=8.5, x=-0.13, pad=14)
         said = ", ".join(f"{limit:g}" for limit in limits)
         return _svg(figure, f"Histogram: {title}" + (f"; limits {said}" if said else ""))
 

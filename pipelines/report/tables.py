@@ -34,9 +34,9 @@ def percent(part: float, whole: float) -> str:
     return f"{part / whole:.2%}" if whole else ""
 
 
-def off(got: float, asked: float | None) -> str:
-    """How far tokens are off what was asked, in per cent of that."""
-    return f"{got / asked - 1:+.1%}" if asked else ""
+def off(got: float, planned: float | None) -> str:
+    """How far tokens are off what was planned, in per cent of that."""
+    return f"{got / planned - 1:+.1%}" if planned else ""
 
 
 def headline(report: RunReport) -> list[tuple[str, str]]:
@@ -60,49 +60,56 @@ def headline(report: RunReport) -> list[tuple[str, str]]:
     return figures
 
 
+_SHARES = (
+    "Shares of the tokens, estimated from bytes of text. Asked: by the configuration's weights; planned: what the "
+    "sources have, where some are too small for their weight. Points off: got less asked."
+)
+
+
 def by_category(report: RunReport) -> Table:
-    """The mixture by category, asked against got."""
-    asked, got = Counter[str](), Counter[str]()
+    """The mixture by category: asked, planned, got."""
+    asked, planned, got = Counter[str](), Counter[str](), Counter[str]()
     for source in report.sources:
         asked[source.category] += source.asked_share  # type: ignore[assignment]
+        planned[source.category] += source.planned_share or 0.0  # type: ignore[assignment]
         got[source.category] += source.got_share  # type: ignore[assignment]
     rows: list[Sequence[str]] = [
-        (name or "?", f"{asked[name]:.2%}", f"{got[name]:.2%}", f"{100 * (got[name] - asked[name]):+.2f}")
+        (
+            name or "?",
+            f"{asked[name]:.2%}",
+            f"{planned[name]:.2%}",
+            f"{got[name]:.2%}",
+            f"{100 * (got[name] - asked[name]):+.2f}",
+        )
         for name in sorted(asked, key=lambda name: -asked[name])
     ]
-    return Table(
-        "Mixture by category",
-        ("category", "asked", "got", "points off"),
-        rows,
-        note="Shares of the tokens, estimated from bytes of text; asked is what was planned.",
-    )
+    return Table("Mixture by category", ("category", "asked", "planned", "got", "points off"), rows, note=_SHARES)
 
 
 def by_source(report: RunReport) -> Table:
-    """The mixture by source, asked against got."""
+    """The mixture by source: asked, planned, got."""
     rows: list[Sequence[str]] = [
         (
             source.source,
             source.category,
             f"{source.weight:g}",
             f"{source.asked_share:.2%}",
+            f"{source.planned_share:.2%}" if source.planned_share is not None else "",
             f"{source.got_share:.2%}",
             f"{100 * (source.got_share - source.asked_share):+.2f}",
-            show_count(source.asked_tokens) if source.asked_tokens is not None else "",
+            show_count(source.planned_tokens) if source.planned_tokens is not None else "",
             f"{source.tokens:,}",
-            off(source.tokens, source.asked_tokens),
+            off(source.tokens, source.planned_tokens),
             f"{source.epochs:.3g}" if source.epochs is not None else "",
             f"{source.repeated:,}",
         )
         for source in report.sources
     ]
     headings = (
-        "source", "category", "weight", "asked", "got", "points off", "tokens asked", "tokens got", "off", "epochs",
-        "repeated",
+        "source", "category", "weight", "asked", "planned", "got", "points off", "tokens planned", "tokens got",
+        "off plan", "epochs", "repeated",
     )  # fmt: skip
-    note = (
-        "Shares of the tokens. Epochs: how often the plan goes through a source; repeated: documents written once more."
-    )
+    note = f"{_SHARES} Epochs: how often the plan goes through a source; repeated: documents written once more."
     return Table("Mixture by source", headings, rows, numbers_from=2, note=note)
 
 

@@ -24,7 +24,7 @@ def made(text: str) -> RunReport:
     """A report whose every name, reason and message is `text`."""
     source = SourceReport(
         source=text, category=text, language=text, languages=[text], profile=text, license=text, revision=text,
-        kind=text, weight=1, asked_tokens=10, asked_share=1, got_share=1, rows=3, rejected={f"reader.{text}": 1},
+        kind=text, weight=1, planned_tokens=10, asked_share=1, got_share=1, rows=3, rejected={f"reader.{text}": 1},
         drawn=2, dropped={text: 1}, kept=1, written=1, tokens=10, cpu_seconds=1, step_seconds={text: 1.0},
         problems=[text],
     )  # fmt: skip
