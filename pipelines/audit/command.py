@@ -48,8 +48,8 @@ def execute_audit(
     else:
         drawn = list(draw(target, number=sample, seed=seed, **options))
         missing = [(one.source, one.problem) for one in drawn if one.problem is not None]
-        notes = [note for one in drawn for note in one.notes]
-        scores = _measure([one for one in drawn if one.problem is None])
+        notes = _notes(drawn)
+        scores = _measure([one for one in drawn if one.documents])
         about = {"target": str(target), "sample": sample, "seed": seed, "notes": notes}
     refuse_unknown([chain for _, chain, _ in scores], changes)
     judged = [judge(chain, scored) for _, chain, scored in scores]
@@ -68,6 +68,18 @@ def execute_audit(
         write_signals(signals, scores, [one.verdicts() for one in judged], about)
     print_audit(found) if not as_json else print(json.dumps(found, ensure_ascii=False, indent=1))
     return 1 if missing else 0
+
+
+def _notes(drawn: Sequence[Drawn]) -> list[str]:
+    """What is to be said about the samples, each thing once with the sources that it is about."""
+    about: dict[str, list[str]] = {}
+    for one in drawn:
+        for note in one.notes:
+            about.setdefault(note, []).append(one.source)
+    return [
+        f"{sources[0] if len(sources) == 1 else f'{len(sources)} sources ({sources[0]}, ...)'}: {note}"
+        for note, sources in about.items()
+    ]
 
 
 def _measure(drawn: Sequence[Drawn]) -> Scores:

@@ -157,9 +157,9 @@ def _of_source(
         rejected = {name: count for name, count in counts.items() if name.startswith("rejected_")}
         if rejected:
             shown = ", ".join(f"{n:,} {name.removeprefix('rejected_')}" for name, n in sorted(rejected.items()))
-            drawn.notes.append(f"{source.key}: rows that are no documents are not judged: {shown}")
+            drawn.notes.append(f"rows that are no documents are not judged: {shown}")
         if counts.get("rows", 0) >= most:
-            drawn.notes.append(f"{source.key}: the sample is from the first {most:,} rows read, not from all")
+            drawn.notes.append(f"the sample is from the first {most:,} rows read, not from all")
         if not drawn.documents:
             drawn.problem = "no document in its files" + ("" if source.adapter else f"; check `{source.text_field}`")
     except (UserError, SourceError) as error:
@@ -182,8 +182,7 @@ def _of_run(folder: Path, number: int, seed: int, given: Profile | None, dataset
         files = _documents_of(layout, source)
         if source.filters and not any(RUN_DIR in file.parts for file in files):
             drawn.notes.append(
-                f"{source.key}: its dropped documents were not kept (--keep-dropped), so only what stricter thresholds "
-                "would lose can be seen"
+                "dropped documents were not kept (--keep-dropped), so only what stricter thresholds would lose can be seen"
             )
         try:
             documents = _lines_of(
@@ -191,7 +190,7 @@ def _of_run(folder: Path, number: int, seed: int, given: Profile | None, dataset
             )
             drawn.documents = smallest(islice(documents, READ_AHEAD * number), number, seed, source.key)
             if not drawn.documents:
-                drawn.problem = "the run has no document of it"
+                drawn.notes = ["the run has no document"]
         except SourceError as error:
             drawn.problem = str(error)
         yield drawn
