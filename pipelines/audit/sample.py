@@ -182,7 +182,7 @@ def _of_run(folder: Path, number: int, seed: int, given: Profile | None, dataset
         files = _documents_of(layout, source)
         if source.filters and not any(RUN_DIR in file.parts for file in files):
             drawn.notes.append(
-                "dropped documents were not kept (--keep-dropped), so only what stricter thresholds would lose can be seen"
+                "dropped documents were not kept (--keep-dropped): only what stricter thresholds would lose can be seen"
             )
         try:
             documents = _lines_of(
