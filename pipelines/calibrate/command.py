@@ -26,6 +26,7 @@ from pipelines.errors import UserError
 from pipelines.profiles import FilterSpec, load_profiles
 
 WIDTH = 160
+USUAL_SCORE = 0.65
 
 
 def execute_calibrate(
@@ -148,6 +149,11 @@ def _notes(num: int, unread: int, other: int, values: dict[str, float], how: dic
         notes.append(f"{unread:,} documents without words were left out")
     if other:
         notes.append(f"{other:,} documents look like another language; is the text clean?")
+    if values["threshold"] > USUAL_SCORE:
+        notes.append(
+            f"threshold {values['threshold']:g} is the score of trusted text; raw pages score lower, and the shipped "
+            f"profiles ask for {USUAL_SCORE:g}"
+        )
     english = [key for key, text in how.items() if text.startswith("the English value")]
     if english:
         notes.append(f"{', '.join(english)}: the trusted text has too few repeats to say; English values stand")
