@@ -53,6 +53,11 @@ class Rule:
         """Whether the threshold `key` is a whole number."""
         return self.signal in _COUNTS or key == "min_hits"
 
+    @property
+    def is_share(self) -> bool:
+        """Whether the threshold is a share, which cannot be above 1."""
+        return self.signal not in (*_COUNTS, "hits", "avg_word_length")
+
     def limit(self, value: Any) -> float:
         """A parameter's value as a threshold."""
         return OFF if value is None or (self.zero_is_off and not value) else float(value)

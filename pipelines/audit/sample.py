@@ -2,7 +2,8 @@
 
 A source's files are read in a seeded order until `READ_AHEAD` times the sample has come by, and the documents whose ids
 have the smallest seeded hashes are taken: the same documents on every machine, at a cost that does not grow with the
-source. Gives up: drawing from all of a large source; a sample of code from Software Heritage is its first files.
+source. Gives up: drawing from all of a large source; of code from Software Heritage and of HTML, the first texts are
+taken.
 """
 
 import heapq
@@ -72,6 +73,8 @@ def draw(
     given = _profile(profile, profiles) if profile is not None or profiles is not None else None
     if (target / RUN_DIR / "plan.json").is_file():
         yield from _of_run(target, number, seed, given, datasets)
+    elif (target / RUN_DIR / "manifest.json").is_file():
+        raise UserError(f"{target}: is the output of a deduplication; audit the run before it, or a folder inside")
     elif target.is_file() and target.suffix in (".yaml", ".yml"):
         yield from _of_config(target, number, seed, given, mirror, datasets)
     elif target.exists():
@@ -134,6 +137,8 @@ def _of_source(
     try:
         listing = catalogue.files(source)
         blobs = _blobs(listing, mirror) if source.adapter in ("swh", "swh_repo") else None
+        # Texts that are fetched or extracted one by one: only as many as are asked for.
+        costly = source.adapter in ("swh", "swh_repo", "html")
         seen: set[str] = set()
 
         def wanted(_: str, ident: str) -> bool:
@@ -147,7 +152,7 @@ def _of_source(
         ]
         most = READ_AHEAD * number
         reader = source_reader(
-            source, tasks=[files], adapter=adapter_of(source, blobs), wanted=wanted if blobs else None, max_rows=most,
+            source, tasks=[files], adapter=adapter_of(source, blobs), wanted=wanted if costly else None, max_rows=most,
             default_metadata={"source": source.key, "config": source.folder},
         )  # fmt: skip
         documents = reader.run(None, 0, 1)
@@ -158,7 +163,9 @@ def _of_source(
         if rejected:
             shown = ", ".join(f"{n:,} {name.removeprefix('rejected_')}" for name, n in sorted(rejected.items()))
             drawn.notes.append(f"rows that are no documents are not judged: {shown}")
-        if counts.get("rows", 0) >= most:
+        if costly and len(seen) >= number:
+            drawn.notes.append("the sample is its first documents: texts are fetched or extracted one by one")
+        elif counts.get("rows", 0) >= most:
             drawn.notes.append(f"the sample is from the first {most:,} rows read, not from all")
         if not drawn.documents:
             drawn.problem = "no document in its files" + ("" if source.adapter else f"; check `{source.text_field}`")

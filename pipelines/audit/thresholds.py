@@ -131,11 +131,12 @@ def curve(threshold: Threshold, points: int = CURVE_POINTS) -> list[tuple[float,
 
 
 def moved(threshold: Threshold, share: float) -> float:
-    """The value moved by a share of itself; whole numbers stay whole and move by one at least."""
-    by = threshold.now * share
-    if threshold.rules[0].is_count(threshold.key):
+    """The value moved by a share of itself; counts stay whole and move by one at least, shares end at 1."""
+    rule, by = threshold.rules[0], threshold.now * share
+    if rule.is_count(threshold.key):
         by = float(max(1, round(abs(by)))) * (1 if share > 0 else -1)
-    return max(0.0, threshold.now + by)
+    value = max(0.0, threshold.now + by)
+    return min(1.0, value) if rule.is_share else value
 
 
 def nearest(threshold: Threshold, scored: Scored, number: int) -> list[dict[str, Any]]:

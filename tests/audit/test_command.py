@@ -152,6 +152,25 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
         execute_audit(tmp_path / "empty", sample=5, seed=0, profile="web-en")
 
 
+def test_a_deduplication_is_not_taken_for_a_folder_of_documents(tmp_path: Path) -> None:
+    (tmp_path / "_run").mkdir()
+    (tmp_path / "_run" / "manifest.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match="output of a deduplication"):
+        execute_audit(tmp_path, sample=5, seed=0, profile="web-en")
+
+
+def test_the_json_is_strict(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Thresholds that are switched off are null, not NaN."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    assert execute_audit(folder, sample=30, seed=0, profile="web-de", id_field="id", as_json=True) == 0
+    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    off = [one for one in found["profiles"][0]["thresholds"] if one["value"] is None]
+    assert {one["name"] for one in off} >= {"gopher_repetition.dup_para_frac", "gopher_quality.min_avg_word_length"}
+
+
 def test_the_tables_name_filters_thresholds_and_documents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = ["gopher_quality.max_non_alpha_words_ratio=0.9", "spam.max_density=1"]
     assert execute_audit(folder, sample=50, seed=0, profile="web-en", id_field="id", what_if=changes) == 0
