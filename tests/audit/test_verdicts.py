@@ -8,6 +8,7 @@ from datatrove.data import Document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import audit_signals
 from filters.text import splitter_available
 from pipelines.audit.judge import Chain, judge, score
 from pipelines.profiles import FilterSpec
@@ -50,6 +51,12 @@ def test_every_profile_on_real_documents_of_its_kind(name: str) -> None:
         if (language := step.spec.params.get("language")) and (missing := splitter_available(language)):
             pytest.skip(missing)
     check(chain, documents(texts_of(FOLDERS.get(name, "web-en"), 15), number=3, longest=10_000))
+
+
+def test_the_benchmark_counts_every_verdict() -> None:
+    pages = [document for _, document in documents(number=9)]
+    verdicts, differ, _ = audit_signals.compare(profiles()["web-en"], pages)
+    assert (verdicts, differ) == (4 * len(pages), 0)
 
 
 def test_signals_of_the_data_pack_are_verdicts_of_both_languages() -> None:
