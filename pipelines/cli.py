@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from pipelines import BUNDLED_CONFIGS, __version__
+from pipelines.audit import cli as audit_cli
+from pipelines.calibrate import cli as calibrate_cli
 from pipelines.cli_options import (
     After,
     AsJson,
@@ -195,7 +197,7 @@ def schema(debug: Debug = False) -> None:
 
 
 # Each of these adds commands that have a module of their own.
-for module in (dedup_cli, report_cli):
+for module in (dedup_cli, report_cli, audit_cli, calibrate_cli):
     module.add_commands(app)
 
 
