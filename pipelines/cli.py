@@ -36,6 +36,7 @@ from pipelines.cli_options import (
 )
 from pipelines.dedup import cli as dedup_cli
 from pipelines.errors import SourceError, UserError
+from pipelines.publish import cli as publish_cli
 from pipelines.slurm.options import ClusterOptions, with_cluster_options
 
 STAGE_CONFIGS = {
@@ -157,8 +158,11 @@ def verify(run_folder: Run, as_json: AsJson = False, debug: Debug = False) -> No
     Example: smoltrove verify datatrove_output/stage1
     """
     from pipelines.dedup.verify import is_dedup, show_dedup_verification
+    from pipelines.publish.command import is_export, show_export_verification
     from pipelines.verify import show_verification
 
+    if is_export(run_folder):
+        raise typer.Exit(show_export_verification(run_folder, as_json=as_json))
     if is_dedup(run_folder):
         raise typer.Exit(show_dedup_verification(run_folder, as_json=as_json))
     raise typer.Exit(show_verification(run_folder, as_json=as_json))
@@ -194,7 +198,7 @@ def schema(debug: Debug = False) -> None:
 
 
 # Each of these adds commands that have a module of their own.
-for module in (dedup_cli,):
+for module in (dedup_cli, publish_cli):
     module.add_commands(app)
 
 

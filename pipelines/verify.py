@@ -82,7 +82,8 @@ def _repeated_ids(source: str, ids: "array[int]") -> list[str]:
     return [f"{source}: {again:,} ids occur more than once"] if again else []
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
         while block := handle.read(1 << 20):
@@ -96,7 +97,7 @@ def check_file(layout: RunLayout, record: TaskRecord, ids: "array[int]") -> list
     path = layout.output_folder / name
     if not path.is_file():
         return [f"{name}: missing; the ledger says {record.written:,} documents"]
-    digest = _sha256(path)
+    digest = sha256_of(path)
     problems = []
     if digest != record.file.sha256:
         problems.append(f"{name}: altered: its sha256 is not the ledger's ({path.stat().st_size:,} bytes)")
