@@ -3,9 +3,9 @@
 Command: `python benchmarks/parquet_layout.py ../shared/data`, which prints Markdown. The documents are web-en and
 web-vi of the data pack, three times over in one file for the streams. `datasets` streams over the local Hub of the
 tests, each time in a process of its own: bytes asked for before the first document, peak memory above that of the
-imports, CPU time for all. CPU times are medians of 3, in turn. What is sent again is estimated: files are cut where
-a rolling hash says so (64 KiB on average, as the Hub's storage does), and the bytes of pieces that the first file does
-not have are counted. Gives up: a real network, whose latency multiplies the number of requests.
+imports, CPU time for all. Levels are medians of 3, in turn; streams ran once. What is sent again is estimated: cut
+where a rolling hash says so (64 KiB on average, as the Hub's storage does), and the bytes of pieces that the first
+file does not have are counted. Gives up: a real network, whose latency multiplies the number of requests.
 """
 
 import gzip
@@ -118,28 +118,20 @@ def main() -> None:
         folder = Path(scratch)
         print("| row group, MB of text | groups | file MB | write s | first document: MB in requests | "
               "all: CPU us/document | peak MB |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")  # fmt: skip
-        results: dict[int, dict[str, list[float]]] = {
-            size: {"write": [], "cpu": [], "memory": []} for size in GROUPS_MB
-        }
-        said = {}
-        for _ in range(REPEATS):
-            for size in GROUPS_MB:
-                root = folder / f"hub{size}"
-                path = root / "bench" / "corpus" / "train.parquet"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                results[size]["write"].append(write(path, thrice, megabytes=size))
-                with LocalHub(root) as hub:
-                    _, requests, num_bytes = stream(hub, "first", folder / "cache")
-                    found, _, _ = stream(hub, "all", folder / "cache")
-                assert found["rows"] == len(thrice)
-                results[size]["cpu"].append(found["cpu"] / len(thrice) * 1e6)
-                results[size]["memory"].append(found["memory"] / 1e6)
-                said[size] = f"{num_bytes / 1e6:.1f} in {requests}"
         for size in GROUPS_MB:
-            path = folder / f"hub{size}" / "bench" / "corpus" / "train.parquet"
-            middle = {name: statistics.median(values) for name, values in results[size].items()}
-            print(f"| {size} | {pq.ParquetFile(path).num_row_groups} | {path.stat().st_size / 1e6:.2f} | "
-                  f"{middle['write']:.2f} | {said[size]} | {middle['cpu']:.1f} | {middle['memory']:.0f} |")  # fmt: skip
+            root = folder / f"hub{size}"
+            path = root / "bench" / "corpus" / "train.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            seconds = write(path, thrice, megabytes=size)
+            with LocalHub(root) as hub:
+                _, requests, num_bytes = stream(hub, "first", folder / "cache")
+                found, _, _ = stream(hub, "all", folder / "cache")
+            assert found["rows"] == len(thrice)
+            groups, file_bytes = pq.ParquetFile(path).num_row_groups, path.stat().st_size
+            print(f"| {size} | {groups} | {file_bytes / 1e6:.1f} | {seconds:.2f} | "
+                  f"{num_bytes / 1e6:.1f} in {requests} | {found['cpu'] / len(thrice) * 1e6:.1f} | "
+                  f"{found['memory'] / 1e6:.0f} |", flush=True)  # fmt: skip
+            path.unlink()
         print("\n| zstd level | file MB | write s |\n| ---: | ---: | ---: |")
         times: dict[int, list[float]] = {level: [] for level in LEVELS}
         for _ in range(REPEATS):

@@ -141,14 +141,14 @@ def status(
 
 
 @app.command()
-def cancel(run_folder: Run, debug: Debug = False) -> None:
+def cancel(run_folder: Run, as_json: AsJson = False, debug: Debug = False) -> None:
     """End the Slurm jobs of a run; finished tasks are kept.
 
     Example: smoltrove cancel datatrove_output/stage1
     """
     from pipelines.status import show_cancel
 
-    raise typer.Exit(show_cancel(run_folder))
+    raise typer.Exit(show_cancel(run_folder, as_json=as_json))
 
 
 @app.command()
@@ -209,11 +209,18 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
+def _stage_help(stage: int) -> str:
+    return (
+        f"Build the corpus of SmolLM3's stage {stage}, or continue building it.\n\n"
+        f"Example: python smollm3_stage{stage}_datatrove_pipeline.py --mirror examples/mini_hub --target-tokens 300k"
+    )
+
+
 def stage_app(stage: int) -> typer.Typer:
     """The command of one stage script: `run` with that stage's configuration and folders as defaults."""
     script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-    @script.command(help=f"Build the corpus of SmolLM3's stage {stage}, or continue building it.")
+    @script.command(help=_stage_help(stage))
     @with_cluster_options
     def command(
         config: Annotated[Path, typer.Option(help="Stage configuration.")] = BUNDLED_CONFIGS / STAGE_CONFIGS[stage],

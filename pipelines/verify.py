@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 import xxhash
-from rich.console import Console
-from rich.progress import track
 
 from pipelines.errors import SourceError, UserError
 from pipelines.ledger import TaskRecord
 from pipelines.manifest import load_plan, read_manifest
+from pipelines.meter import Meter
 from pipelines.outcome import records_of
 from pipelines.plan import Plan
 from pipelines.reader_bytes import ReadFile, read_bytes, split_lines
@@ -56,19 +55,21 @@ def verify_run(layout: RunLayout, plan: Plan, *, show_progress: bool = False) ->
             problems.append(f"{source.key}: {len(missing)} of {len(source.tasks)} tasks are not done ({shown})")
     ids = array("Q")
     of_source = ""
-    for record in track(records, "verifying", console=Console(stderr=True), transient=True, disable=not show_progress):
-        problems += [f"{record.source} task {record.rank}: {problem}" for problem in record.problems()]
-        if record.source != of_source:
-            problems += _repeated_ids(of_source, ids)
-            ids, of_source = array("Q"), record.source
-        if record.file is not None:
-            problems += check_file(layout, record, ids)
-        for file in record.dropped_files:
-            path = layout.output_folder / file.path
-            if not path.is_file():
-                problems.append(f"{file.path}: missing")
-            elif path.stat().st_size != file.size:
-                problems.append(f"{file.path}: {path.stat().st_size} bytes, the ledger says {file.size}")
+    with Meter("verifying", sum(r.file.size for r in records if r.file), "bytes", show=show_progress) as meter:
+        for record in records:
+            problems += [f"{record.source} task {record.rank}: {problem}" for problem in record.problems()]
+            if record.source != of_source:
+                problems += _repeated_ids(of_source, ids)
+                ids, of_source = array("Q"), record.source
+            if record.file is not None:
+                problems += check_file(layout, record, ids)
+                meter.advance(record.file.size)
+            for file in record.dropped_files:
+                path = layout.output_folder / file.path
+                if not path.is_file():
+                    problems.append(f"{file.path}: missing")
+                elif path.stat().st_size != file.size:
+                    problems.append(f"{file.path}: {path.stat().st_size} bytes, the ledger says {file.size}")
     problems += _repeated_ids(of_source, ids)
     problems += _strangers(layout, plan, records)
     problems += check_ledger_file(layout, records)
