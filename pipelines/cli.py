@@ -39,6 +39,7 @@ from pipelines.cli_options import (
 from pipelines.dedup import cli as dedup_cli
 from pipelines.errors import SourceError, UserError
 from pipelines.report import cli as report_cli
+from pipelines.publish import cli as publish_cli
 from pipelines.slurm.options import ClusterOptions, with_cluster_options
 
 STAGE_CONFIGS = {
@@ -143,14 +144,14 @@ def status(
 
 
 @app.command()
-def cancel(run_folder: Run, debug: Debug = False) -> None:
+def cancel(run_folder: Run, as_json: AsJson = False, debug: Debug = False) -> None:
     """End the Slurm jobs of a run; finished tasks are kept.
 
     Example: smoltrove cancel datatrove_output/stage1
     """
     from pipelines.status import show_cancel
 
-    raise typer.Exit(show_cancel(run_folder))
+    raise typer.Exit(show_cancel(run_folder, as_json=as_json))
 
 
 @app.command()
@@ -160,8 +161,11 @@ def verify(run_folder: Run, as_json: AsJson = False, debug: Debug = False) -> No
     Example: smoltrove verify datatrove_output/stage1
     """
     from pipelines.dedup.verify import is_dedup, show_dedup_verification
+    from pipelines.publish.command import is_export, show_export_verification
     from pipelines.verify import show_verification
 
+    if is_export(run_folder):
+        raise typer.Exit(show_export_verification(run_folder, as_json=as_json))
     if is_dedup(run_folder):
         raise typer.Exit(show_dedup_verification(run_folder, as_json=as_json))
     raise typer.Exit(show_verification(run_folder, as_json=as_json))
@@ -197,7 +201,7 @@ def schema(debug: Debug = False) -> None:
 
 
 # Each of these adds commands that have a module of their own.
-for module in (dedup_cli, report_cli, audit_cli, calibrate_cli):
+for module in (dedup_cli, report_cli, audit_cli, calibrate_cli, publish_cli):
     module.add_commands(app)
 
 
@@ -208,11 +212,18 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
+def _stage_help(stage: int) -> str:
+    return (
+        f"Build the corpus of SmolLM3's stage {stage}, or continue building it.\n\n"
+        f"Example: python smollm3_stage{stage}_datatrove_pipeline.py --mirror examples/mini_hub --target-tokens 300k"
+    )
+
+
 def stage_app(stage: int) -> typer.Typer:
     """The command of one stage script: `run` with that stage's configuration and folders as defaults."""
     script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-    @script.command(help=f"Build the corpus of SmolLM3's stage {stage}, or continue building it.")
+    @script.command(help=_stage_help(stage))
     @with_cluster_options
     def command(
         config: Annotated[Path, typer.Option(help="Stage configuration.")] = BUNDLED_CONFIGS / STAGE_CONFIGS[stage],

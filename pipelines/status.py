@@ -53,10 +53,13 @@ def show_status(run_folder: Path, *, reasons: bool = False, as_json: bool = Fals
     return 0 if complete else 1
 
 
-def show_cancel(run_folder: Path) -> int:
+def show_cancel(run_folder: Path, *, as_json: bool = False) -> int:
     """End the Slurm jobs of a run; what is complete stays complete."""
     layout, _ = open_run(run_folder)
     number = cancel_run(layout)
+    if as_json:
+        print(json.dumps({"run": str(run_folder), "jobs_cancelled": number}, indent=1))
+        return 0
     print(
         f"{run_folder}: {number} jobs cancelled; finished tasks are kept, the same command submits the rest"
         if number

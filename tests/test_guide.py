@@ -86,6 +86,7 @@ def test_commands_do_what_the_text_says(path: Path, tmp_path: Path) -> None:
         "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "HF_HUB_OFFLINE": "1",
+        "HF_TOKEN": "",
     }
     ran = 0
     for block in blocks(path):

@@ -1,6 +1,6 @@
 """The body of `smoltrove dedup` and of `run --run-dedup`: parameters from the configuration, and the table at the end.
 
-Gives up: a live table; a line for each stage goes to stderr, and everything to `_run/log/main.log`.
+Gives up: one bar for the whole; each stage has a line and a bar of its own on stderr, and `_run/log/main.log` has all.
 """
 
 import json
@@ -101,7 +101,7 @@ def execute_dedup(
     console = Console(stderr=True, highlight=False)
     result = run_dedup(
         run, config=config, output_folder=output, against=against, cache_dir=cache_dir, tasks=tasks, workers=workers,
-        fresh=fresh, say=lambda text: console.print(f"dedup {text}", markup=False, soft_wrap=True),
+        fresh=fresh, say=lambda text: console.print(f"dedup {text}", markup=False, soft_wrap=True), show_progress=True,
     )  # fmt: skip
     if as_json:
         found = outcome(result, config)

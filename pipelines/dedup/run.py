@@ -34,6 +34,7 @@ from pipelines.errors import SourceError, UserError
 from pipelines.ledger import TaskRecord, find_record, ledger_line, write_atomically
 from pipelines.manifest import check_continues, deciding_versions, fingerprint
 from pipelines.report.write import report_at_the_end
+from pipelines.meter import Meter
 from pipelines.run_layout import RUN_DIR, RunLayout
 from pipelines.run_lock import RUN_LOCK, WORKERS_LOCK, lock_run
 from pipelines.signals import StopRequest, note_signals
@@ -71,6 +72,7 @@ def run_dedup(
     workers: int = 2,
     fresh: bool = False,
     say: Say = lambda _: None,
+    show_progress: bool = False,
 ) -> DedupResult:
     """Deduplicate the finished run in `run` into `output_folder`, or continue doing so.
 
@@ -114,7 +116,7 @@ def run_dedup(
             write_atomically(layout.run_dir / PLAN_FILE, plan.model_dump_json())
             open_work.cache_clear()
             layout.logging_dir.mkdir(parents=True, exist_ok=True)
-            result = _stages(Work(layout=layout, plan=plan), tasks, workers, stop, say)
+            result = _stages(Work(layout=layout, plan=plan), tasks, workers, stop, say, show_progress)
             if result.ok:
                 report_at_the_end(output_folder, layout.logging_dir / "main.log")
             return result
@@ -132,7 +134,9 @@ def _segments(probe: RunLayout, plan: DedupPlan, cache_dir: Path, fresh: bool) -
     return list_segments(cache_dir, plan.config.exact, plan.runs[0].fingerprint)
 
 
-def _stages(work: Work, tasks: int | None, workers: int, stop: StopRequest, say: Say) -> DedupResult:
+def _stages(
+    work: Work, tasks: int | None, workers: int, stop: StopRequest, say: Say, show_progress: bool
+) -> DedupResult:
     layout = work.layout
     with open(layout.logging_dir / "main.log", "a", encoding="utf-8", buffering=1) as log:
 
@@ -144,7 +148,7 @@ def _stages(work: Work, tasks: int | None, workers: int, stop: StopRequest, say:
         pool = Pool(work, workers=workers, stop=stop, log_path=layout.logging_dir / "workers.log")
         try:
             if not _is_complete(work):
-                _all_stages(work, pool, note, log.write)
+                _all_stages(work, pool, note, log.write, show_progress)
         except Stopped:
             note("stopped: finished work is kept; run the same command to go on")
             return DedupResult(
@@ -159,17 +163,26 @@ def _stages(work: Work, tasks: int | None, workers: int, stop: StopRequest, say:
     return DedupResult(output_folder=str(layout.output_folder), records=records_of(work), skipped=skipped_of(layout))
 
 
-def _all_stages(work: Work, pool: Pool, note: Say, log: Callable[[str], object]) -> None:
+def _all_stages(work: Work, pool: Pool, note: Say, log: Callable[[str], object], show_progress: bool) -> None:
     layout = work.layout
     store.clear_unfinished(layout.stage_dir / "dedup")
     shutil.rmtree(layout.stage_dir / "work", ignore_errors=True)
     every = [i for i, _ in work.files()]
 
+    def run_all(name: str, job: Callable[[Work, int], None], numbers: list[int], what: str) -> None:
+        with Meter(f"dedup {name}", len(numbers), what, show=show_progress) as meter:
+
+            def done(number: int) -> None:
+                _noted(log, name, number)
+                meter.advance()
+
+            pool.run(job, numbers, done)
+
     def stage(name: str, job: Callable[[Work, int], None], numbers: Iterable[int], what: str) -> None:
         left = [number for number in numbers if not store.is_committed(work.folder(name, number))]
         if left:
             note(f"{name}: {len(left)} {what}")
-            pool.run(job, left, lambda number: _noted(log, name, number))
+            run_all(name, job, left, what)
 
     stage("index", index_file, every, "files")
     for name in work.methods:
@@ -187,7 +200,7 @@ def _all_stages(work: Work, pool: Pool, note: Say, log: Callable[[str], object])
         note(f"{name}: {said}")
     left = [i for i in work.own_files() if not is_written(work, i)]
     note(f"write: {len(left)} files")
-    pool.run(write_file, left, lambda number: _noted(log, "write", number))
+    run_all("write", write_file, left, "files")
     write_empty_records(work)
     rows = write_duplicates(work, layout.run_dir / FILE)
     if SENTENCE in work.methods:
