@@ -54,13 +54,14 @@ def rates_of(sample: SourceSample, *, seed: int, replicates: int = REPLICATES) -
     )
     of_file = np.array([document.file for document in sample.documents])
     by_file = [table[of_file == number] for number in range(len(sample.files))]
+    sizes = np.array([file.size for file in sample.files], dtype=float)
     per_byte = [file.facts.rows_per_byte for file in sample.files]
     facts = np.array([np.nan if rate is None else rate for rate in per_byte], dtype=float)
     rows = np.array([file.rows for file in sample.files], dtype=float)
     counts = np.array([len(part) for part in by_file], dtype=float)
 
     dice = np.random.default_rng(seed)
-    lines = [_line(table.sum(axis=0), rows.sum(), counts.sum(), _mean(facts))]
+    lines = [_line(table.sum(axis=0), rows.sum(), counts.sum(), _mean(facts, sizes))]
     for _ in range(replicates):
         drawn = dice.integers(len(by_file), size=len(by_file))
         sums = np.zeros(table.shape[1])
@@ -71,7 +72,7 @@ def rates_of(sample: SourceSample, *, seed: int, replicates: int = REPLICATES) -
         if not counts[drawn].sum():  # files without documents only: says nothing about documents
             lines.append(lines[0])
             continue
-        lines.append(_line(sums, rows[drawn].sum(), counts[drawn].sum(), _mean(facts[drawn])))
+        lines.append(_line(sums, rows[drawn].sum(), counts[drawn].sum(), _mean(facts[drawn], sizes[drawn])))
     columns = np.array(lines, dtype=float).T
     return Rates(**{field.name: column for field, column in zip(fields(Rates), columns, strict=True)})
 
@@ -81,9 +82,10 @@ def _line(sums: np.ndarray, rows: float, documents: float, rows_per_byte: float)
     return [rows_per_byte, documents / max(rows, 1.0), text_bytes, read, work, kept, kept_bytes]
 
 
-def _mean(facts: np.ndarray) -> float:
-    known = facts[~np.isnan(facts)]
-    return float(known.mean()) if len(known) else float("nan")
+def _mean(facts: np.ndarray, sizes: np.ndarray) -> float:
+    """Rows of all files by bytes of all files, of those that say it."""
+    known = ~np.isnan(facts)
+    return float((facts[known] * sizes[known]).sum() / max(1.0, sizes[known].sum())) if known.any() else float("nan")
 
 
 def span(values: np.ndarray) -> tuple[float, float, float]:

@@ -59,9 +59,10 @@ class SampledDocument:
 
 @dataclass(frozen=True, kw_only=True)
 class SampledFile:
-    """One file of the sample: rows read of it, rejected ones among them, and what it says about itself."""
+    """One file of the sample: its bytes, rows read of it, rejected ones among them, and what it says about itself."""
 
     path: str
+    size: int
     rows: int
     rejected: int
     facts: FileFacts
@@ -239,7 +240,13 @@ class _Sample:
             for f, t, k, r, w in self.measured
         )
         files = tuple(
-            SampledFile(path=file.path, rows=count["rows"], rejected=count["rows"] - count["documents"], facts=facts)
+            SampledFile(
+                path=file.path,
+                size=file.size or 0,
+                rows=count["rows"],
+                rejected=count["rows"] - count["documents"],
+                facts=facts,
+            )
             for file, count, facts in zip(self.files, self.counts, self.facts, strict=False)
         )
         written = self.writer.written
