@@ -137,5 +137,6 @@ def merged(samples: list[SourceSample]) -> SourceSample:
     return replace(
         samples[0], documents=tuple(documents), files=tuple(files), written_bytes=sum(s.written_bytes for s in samples),
         setup_seconds=mean("setup_seconds"), index_seconds=mean("index_seconds"), write_seconds=mean("write_seconds"),
-        blob_bytes=mean("blob_bytes"), peak_bytes=max(s.peak_bytes for s in samples),
+        blob_bytes=mean("blob_bytes"), items_per_row=mean("items_per_row"),
+        peak_bytes=max(s.peak_bytes for s in samples),
     )  # fmt: skip

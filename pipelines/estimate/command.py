@@ -4,6 +4,7 @@ Gives up: keeping samples for the next time; another budget or cluster for the s
 """
 
 import json
+import logging
 import tempfile
 import time
 from pathlib import Path
@@ -29,6 +30,7 @@ def show_estimate(
 ) -> int:  # fmt: skip
     """Print the estimate; 0 when every source was sampled and every task fits time and memory, else 1."""
     lead = time.process_time()  # what a run does before it starts workers: imports, configuration, plan
+    logging.disable(logging.DEBUG)  # the Chinese word splitter says on stderr what it loads
     console = Console(stderr=True, highlight=False)
     with tempfile.TemporaryDirectory(prefix="smoltrove-estimate-") as name:
         samples = sample_sources(

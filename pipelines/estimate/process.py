@@ -6,6 +6,7 @@ answers nothing costs one source. Gives up: measuring several at a time, which w
 """
 
 import multiprocessing
+import os
 import resource
 import subprocess
 import sys
@@ -73,6 +74,10 @@ def _child(answer: Connection, source: Any, options: dict[str, Any]) -> None:
     from loguru import logger
 
     logger.remove()
+    # Word splitters say on their way what they load; a worker's words go into its log (pipelines/worker.py).
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, sys.stderr.fileno())
     sample = sample_source(source, **options)
     if sample.problem is not None:
         sample = replace(sample, problem=without_secrets(sample.problem))

@@ -57,7 +57,7 @@ def rates_of(sample: SourceSample, *, seed: int, replicates: int = REPLICATES) -
     sizes = np.array([file.size for file in sample.files], dtype=float)
     per_byte = [file.facts.rows_per_byte for file in sample.files]
     facts = np.array([np.nan if rate is None else rate for rate in per_byte], dtype=float)
-    rows = np.array([file.rows for file in sample.files], dtype=float)
+    rows = np.array([file.rows for file in sample.files], dtype=float) / max(sample.items_per_row, 1e-12)
     counts = np.array([len(part) for part in by_file], dtype=float)
 
     dice = np.random.default_rng(seed)
@@ -79,7 +79,7 @@ def rates_of(sample: SourceSample, *, seed: int, replicates: int = REPLICATES) -
 
 def _line(sums: np.ndarray, rows: float, documents: float, rows_per_byte: float) -> list[float]:
     text_bytes, read, work, kept, kept_bytes = sums / documents
-    return [rows_per_byte, documents / max(rows, 1.0), text_bytes, read, work, kept, kept_bytes]
+    return [rows_per_byte, documents / rows if rows else 1.0, text_bytes, read, work, kept, kept_bytes]
 
 
 def _mean(facts: np.ndarray, sizes: np.ndarray) -> float:

@@ -73,8 +73,9 @@ class SourceSample:
     """What was measured on one source.
 
     setup_seconds: CPU until models and word splitters are loaded; layout_seconds: of each task, to lay out the line of
-    all files; index_seconds: of a row whose text is not fetched; written_bytes of the compressed output, written_path;
-    write_seconds: of one document; blob_bytes and wait_seconds for one document, where texts are fetched one by one;
+    all files; index_seconds: of a row of a file whose texts are not fetched; items_per_row: rows as the reader counts
+    them, for one of a file (a repository has several of a language, or none); written_bytes of the compressed output,
+    at written_path; write_seconds: of one document; blob_bytes and wait_seconds for one document, where texts are fetched one by one;
     peak_bytes: memory of the process. problem: why there is nothing, or less than was asked for.
     """
 
@@ -85,6 +86,7 @@ class SourceSample:
     setup_seconds: float = 0.0
     layout_seconds: float = 0.0
     index_seconds: float = 0.0
+    items_per_row: float = 1.0
     write_seconds: float = 0.0
     wait_seconds: float = 0.0
     blob_bytes: float = 0.0
@@ -164,6 +166,7 @@ class _Sample:
         self.counts: list[dict[str, int]] = []
         self.facts: list[FileFacts] = []
         self.layout_seconds = self.index_seconds = self.wait = 0.0
+        self.items_per_row = 1.0
         self.problem: str | None = None
         # Pages are extracted by a process of their own, whose CPU time is not ours; the wall clock has it.
         self.clock: Callable[[], float] = time.perf_counter if source.source.adapter == "html" else time.process_time
@@ -196,14 +199,24 @@ class _Sample:
         )  # fmt: skip
 
     def _index_seconds(self) -> float:
-        """CPU seconds of a row of which no text is wanted."""
-        reader = self._reader(lambda _path, _id: False)
-        start = time.process_time()
-        for rank in range(len(self.files)):
-            for _ in reader.run(None, rank, len(self.files)):
-                pass
-        rows = _count(reader, "rows")
-        return (time.process_time() - start) / rows if rows else 0.0
+        """CPU seconds of a row of which no text is wanted: of a second time, since the first one imports things."""
+        seconds, items = 0.0, 0
+        for _ in range(2):
+            reader = self._reader(lambda _path, _id: False)
+            start = time.process_time()
+            for rank in range(len(self.files)):
+                for _document in reader.run(None, rank, len(self.files)):
+                    pass
+            seconds = time.process_time() - start
+            items = _count(reader, "rows")
+        rows = float(items)
+        per_byte = [fact.rows_per_byte for fact in self.facts]
+        if self.source.source.adapter == "swh_repo" and None not in per_byte:
+            # The reader counts a repository's files, and those of the wanted language only.
+            sizes = [file.size or 0 for file in self.files]
+            rows = sum(min(float(self.rows), rate * size) for rate, size in zip(per_byte, sizes, strict=True) if rate)
+            self.items_per_row = items / rows if rows else 1.0
+        return seconds / rows if rows else 0.0
 
     def _metered(self, reader: Any) -> Iterator[Document]:
         """Documents of all files; the time until one is there is reading, until the next is asked for is work."""
@@ -261,6 +274,7 @@ class _Sample:
             setup_seconds=setup,
             layout_seconds=self.layout_seconds,
             index_seconds=self.index_seconds,
+            items_per_row=self.items_per_row,
             write_seconds=self.writer.seconds / kept if kept else 0.0,
             wait_seconds=self.wait / num if remote_blobs else 0.0,
             blob_bytes=self.traffic.num_bytes / num if remote_blobs else 0.0,

@@ -25,8 +25,9 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """wall: seconds from the start to the end of the last task, the network's bound included; longest: of a single
-    task with all that it loads; busy: seconds of all workers together; start: of which starting and loading."""
+    """wall: seconds from the start to the end of the last task, the network's bound included; work_bound: which of
+    work, longest task and network alone would take longest; longest: of a single task with all that it loads; busy:
+    seconds of all workers together; start: of which starting and loading."""
 
     wall_seconds: float
     work_bound: str
@@ -66,7 +67,8 @@ def simulate(
     ends, started, longest = (_pool if pooled else _each_alone)(jobs, workers, start_seconds)
     last = max(ends, default=0.0)
     busy = sum(job.seconds for job in jobs) + started + lead_seconds
-    bound = "network" if network_seconds > last else "longest task" if last <= longest * 1.001 else "work"
+    bounds = {"work": (busy - lead_seconds) / workers, "longest task": longest, "network": network_seconds}
+    bound = max(bounds, key=lambda name: bounds[name])
     return Schedule(
         wall_seconds=lead_seconds + max(last, network_seconds), work_bound=bound if jobs else "nothing to do",
         longest_seconds=longest, busy_seconds=busy, start_seconds=started + lead_seconds, workers=workers,

@@ -148,7 +148,11 @@ def _remarks(prediction: Prediction) -> list[str]:
                 f"MEMORY: {source.source}: a worker takes {show_bytes(source.worker_bytes)}, a core has "
                 f"{show_bytes(limit_bytes)}"
             )
-    lines += [f"NOT measured: {key}: {problem}" for key, problem in prediction.problems]
+    begun = {source.source for source in prediction.sources}
+    lines += [
+        f"NOT measured: {key}: {problem}" + ("; what came before is in the figures" if key in begun else "")
+        for key, problem in prediction.problems
+    ]
     return lines
 
 
