@@ -136,8 +136,13 @@ def table(found: dict[str, Any]) -> str:
             f"{show_seconds(first.wall_seconds)} ({first.efficiency:.0%}) | {show_seconds(wall.wall_seconds)} | "
             f"{wall.work_bound} |"
         )
-    lines += ["", f"work alone on one node: {show_seconds(base.busy_seconds - base.start_seconds)} of CPU", "",
-              "| source | tasks | CPU | share | longest task | memory |", "|---|---:|---:|---:|---:|---:|"]  # fmt: skip
+    lines += [
+        "",
+        f"all work, waiting for blobs included: {show_seconds(base.busy_seconds - base.start_seconds)}",
+        "",
+        "| source | tasks | CPU | share | longest task | memory |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     total = sum(source.cpu_seconds[0] for source in prediction.sources)
     for source in sorted(prediction.sources, key=lambda s: -s.cpu_seconds[0])[:12]:
         lines.append(

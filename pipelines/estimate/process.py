@@ -19,7 +19,7 @@ from pipelines.estimate.sample import SourceSample, sample_source
 from pipelines.executors import without_secrets
 from pipelines.plan import Plan
 
-SOURCE_SECONDS = 180.0
+SOURCE_SECONDS = 600.0
 """For one source, loading models and reading over the Hub included."""
 # What a worker has imported when it says that it is ready (pipelines/worker.py).
 _IMPORTS = ["pipelines.worker", "pipelines.manifest", "pipelines.stages", "pipelines.estimate.sample"]

@@ -75,8 +75,8 @@ class SourceSample:
     setup_seconds: CPU until models and word splitters are loaded; layout_seconds: of each task, to lay out the line of
     all files; index_seconds: of a row of a file whose texts are not fetched; items_per_row: rows as the reader counts
     them, for one of a file (a repository has several of a language, or none); written_bytes of the compressed output,
-    at written_path; write_seconds: of one document; blob_bytes and wait_seconds for one document, where texts are fetched one by one;
-    peak_bytes: memory of the process. problem: why there is nothing, or less than was asked for.
+    at written_path; write_seconds: of one document; blob_bytes and wait_seconds for one document, where texts are
+    fetched one by one; peak_bytes: memory of the process. problem: why there is nothing, or less than was asked for.
     """
 
     source: str
