@@ -38,8 +38,9 @@ from pipelines.cli_options import (
 )
 from pipelines.dedup import cli as dedup_cli
 from pipelines.errors import SourceError, UserError
-from pipelines.report import cli as report_cli
+from pipelines.estimate import cli as estimate_cli
 from pipelines.publish import cli as publish_cli
+from pipelines.report import cli as report_cli
 from pipelines.slurm.options import ClusterOptions, with_cluster_options
 
 STAGE_CONFIGS = {
@@ -91,34 +92,6 @@ def run(
             target_tokens=target_tokens, max_datasets=max_datasets, datasets=datasets, mirror=mirror, after=after,
             keep_dropped=keep_dropped, fresh=fresh, plan_only=plan, as_json=as_json, run_dedup=run_dedup,
             dedup_method=dedup_method, compression=compression, cluster=cluster,
-        )
-    )  # fmt: skip
-
-
-@app.command()
-def plan(
-    config: Config,
-    tasks: Tasks = None,
-    output_folder: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path("datatrove_output/run"),
-    target_tokens: TargetTokens = None,
-    max_datasets: MaxDatasets = None,
-    datasets: Datasets = None,
-    mirror: Mirror = None,
-    after: After = None,
-    compression: Compression = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """Show what a run would read, keep and write, without touching a document.
-
-    Example: smoltrove plan configs/smollm3_weighted_config.yaml --target-tokens 300k --mirror examples/mini_hub
-    """
-    from pipelines.commands import execute
-
-    raise typer.Exit(
-        execute(
-            config, tasks=tasks, output_folder=output_folder, target_tokens=target_tokens, max_datasets=max_datasets,
-            datasets=datasets, mirror=mirror, after=after, compression=compression, plan_only=True, as_json=as_json,
         )
     )  # fmt: skip
 
@@ -201,7 +174,7 @@ def schema(debug: Debug = False) -> None:
 
 
 # Each of these adds commands that have a module of their own.
-for module in (dedup_cli, report_cli, audit_cli, calibrate_cli, publish_cli):
+for module in (dedup_cli, report_cli, audit_cli, calibrate_cli, publish_cli, estimate_cli):
     module.add_commands(app)
 
 
