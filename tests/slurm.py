@@ -61,6 +61,7 @@ SlurmdTimeout=6
 SlurmctldTimeout=15
 {nodes}
 PartitionName=main Nodes={names} Default=YES MaxTime=INFINITE State=UP
+PartitionName=cpu Nodes={names} MaxTime=INFINITE State=UP
 PartitionName=short Nodes={names} MaxTime=5 State=UP
 """
 

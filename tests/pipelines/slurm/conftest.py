@@ -89,9 +89,9 @@ def is_task(pid: int) -> bool:
         return False
 
 
-def until(done: Callable[[], bool], complaint: str) -> None:
-    """Wait for something, with a limit."""
+def until(done: Callable[[], bool], complaint: str, every: float = 0.02) -> None:
+    """Wait for something, with a limit; a look every so many seconds."""
     deadline = time.monotonic() + PATIENCE
     while not done():
         assert time.monotonic() < deadline, complaint
-        time.sleep(0.02)
+        time.sleep(every)
