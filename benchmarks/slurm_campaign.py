@@ -11,7 +11,6 @@ import argparse
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -226,10 +225,7 @@ class Campaign:
         return False
 
     def sigusr1(self, victim: Victim) -> None:
-        # On a busy machine it asks twice, and complains that the job which it has signalled is not running any more.
-        with suppress(subprocess.SubprocessError):
-            self.box.run("scancel", "--signal=USR1", "--batch", victim.job)
-        self.go_on(victim)
+        self.run.usr1(victim.job, victim.pid)
         self.gone(victim)
 
     def relaunch(self, victim: Victim) -> None:
