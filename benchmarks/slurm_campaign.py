@@ -99,8 +99,8 @@ class Campaign:
             faults.append(fault)
             print(f"{position + 1}/{len(kinds)} {kind}: task {victim.rank} on {victim.node}, {fault.said} "
                   f"({fault.seconds:.0f} s) {fault.wrong}", file=sys.stderr, flush=True)  # fmt: skip
-        for submission in self.live():
-            self.box.run("scontrol", "release", submission.partition("_")[0])
+        for label in self.held():
+            self.box.run("scontrol", "release", label)
         self.run.wait()
         while self.run.state()["state"] != "complete":
             self.launches += 1

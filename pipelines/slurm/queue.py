@@ -22,6 +22,7 @@ from pipelines.supervisor import is_complete
 LOG_LINES = 3
 MOST_SHOWN = 10
 _TAIL_BYTES = 4096
+_WIDE = 2000  # a table is as wide as its cells; this only keeps paths from being cut off
 
 
 class FailedTask(BaseModel):
@@ -171,7 +172,7 @@ def print_submission(layout: RunLayout, plan: Plan, submission: Submission) -> N
                 _ranges(submission, numbers),
                 str(layout.log_dir(source.source.output_dir)),
             )
-    console = Console(width=max(180, 100 + len(str(layout.logging_dir))), highlight=False)
+    console = Console(width=_WIDE, highlight=False)
     console.print(table)
     arrays = ", ".join(str(array.job_id) for array in submission.arrays)
     out = layout.output_folder
