@@ -162,14 +162,18 @@ def _summary(runs: dict[int, list[dict[str, Any]]], per_document: dict[int, floa
     if len({json.dumps(run["files"], sort_keys=True) for each in runs.values() for run in each}) != 1:
         raise RuntimeError("runs of the same corpus wrote different files")
     walls = {n: middle(runs[n], "wall") for n in runs}
+
+    def both(values: dict[int, float], digits: int | None) -> dict[str, float]:
+        return {str(n): round(value, digits) for n, value in values.items()}
+
     return {
         "documents": runs[1][0]["documents"],
         "repeats": len(runs[1]),
-        "documents_per_second": {n: round(runs[n][0]["documents"] / walls[n]) for n in runs},
-        "wall_seconds": {n: round(walls[n], 1) for n in runs},
-        "cpu_seconds": {n: round(middle(runs[n], "cpu"), 1) for n in runs},
-        "cpu_us_per_document": {n: round(per_document[n] * 1e6, 1) for n in runs},
-        "others_cores": {n: round(middle(runs[n], "others_cores"), 2) for n in runs},
+        "documents_per_second": both({n: run[0]["documents"] / walls[n] for n, run in runs.items()}, None),
+        "wall_seconds": both(walls, 1),
+        "cpu_seconds": both({n: middle(runs[n], "cpu") for n in runs}, 1),
+        "cpu_us_per_document": both({n: per_document[n] * 1e6 for n in runs}, 1),
+        "others_cores": both({n: middle(runs[n], "others_cores") for n in runs}, 2),
         "efficiency": {
             "wall": round(walls[1] / (2 * walls[2]), 3), "cpu": round(per_document[1] / per_document[2], 3),
         },
@@ -203,7 +207,7 @@ def table(found: dict[str, Any]) -> str:
     lines.append("|---|---:|---:|---:|---:|---:|---:|")
     for name in ("local", "slurm"):
         part = found.get(name)
-        for n in (1, 2) if part else ():
+        for n in ("1", "2") if part else ():
             lines.append(
                 f"| {name} | {n} | {part['documents_per_second'][n]:,} | {part['wall_seconds'][n]} s | "
                 f"{part['cpu_seconds'][n]} s | {part['cpu_us_per_document'][n]:,} us | {part['others_cores'][n]} |"
@@ -223,8 +227,8 @@ def table(found: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--documents", type=int, default=48_000)
-    parser.add_argument("--tasks", type=int, default=12)
+    parser.add_argument("--documents", type=int, default=24_000)
+    parser.add_argument("--tasks", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, help="where the figures go; default: benchmarks/results/scaling.json")
     options = parser.parse_args()
