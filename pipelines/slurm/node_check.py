@@ -103,12 +103,13 @@ def _files_of(plan: Plan) -> list[dict[str, object]]:
 
 def node_test_script(cluster: ClusterConfig, name: str, token: str, places: tuple[Place, ...]) -> str:
     """The job: shell for what must work before Python does, then `pipelines.slurm.node_probe`."""
+    minutes, seconds = divmod(int(min(seconds_of(cluster.time), RUN_SECONDS)), 60)
     options = {
         "job-name": name,
         "output": "/dev/null",  # a folder that is not there would end the job before its first line
         "no-requeue": "",
         **resources(cluster),
-        "time": f"0:{int(min(seconds_of(cluster.time), RUN_SECONDS))}",
+        "time": f"{minutes}:{seconds:02d}",
         **{key: value for key, value in cluster.sbatch.items() if key not in _NOT_FOR_A_TEST},
     }
     lines = ["#!/bin/bash", *directives(options), "cd /"]

@@ -17,7 +17,8 @@ from pipelines.commands import execute
 from pipelines.errors import UserError
 from pipelines.slurm import node_check
 from pipelines.slurm.client import Job
-from pipelines.slurm.node_check import NODE_TEST_DIR, Place, _judge_arrival
+from pipelines.slurm.config import ClusterConfig
+from pipelines.slurm.node_check import NODE_TEST_DIR, Place, _judge_arrival, node_test_script
 from pipelines.slurm.node_probe import not_there
 from pipelines.slurm.options import ClusterOptions, Executor
 from pipelines.slurm.script import own_venv
@@ -149,6 +150,19 @@ def test_a_good_node_and_a_full_queue(box: Slurm, tmp_path: Path, capfd: pytest.
     assert "looks at folders and packages on a node; it waits 120 s for one at most" in text.err
     assert "1 tasks submitted to Slurm" in text.out
     assert not list(tmp_path.rglob(NODE_TEST_DIR))
+
+
+def test_the_test_job_asks_for_what_a_task_gets_but_not_for_its_time() -> None:
+    """It must start early and on the same nodes; bash can read it."""
+    cluster = ClusterConfig(partition="main", mem_per_cpu_gb=7, sbatch={"constraint": "a", "hold": "", "begin": "noon"})
+    places = tuple(Place(f"--{name}", Path(f"/{name}"), Path(f"/{name}/x")) for name in ("output", "logs"))
+    script = node_test_script(cluster, "name", "token", places)
+    found = {line.removeprefix("#SBATCH --") for line in script.splitlines() if line.startswith("#SBATCH --")}
+    assert {"partition=main", "mem-per-cpu=7G", "constraint=a", "time=3:00"} <= found
+    assert not [option for option in found if option.startswith(("hold", "begin", "array"))]
+    short = node_test_script(ClusterConfig(time="1:30"), "name", "token", places)
+    assert "#SBATCH --time=1:30\n" in short
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
 
 
 def test_answers_that_do_not_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
