@@ -24,7 +24,7 @@ from pipelines.run_lock import RUN_LOCK
 from pipelines.slurm.queue import QueueView, cancel_run, print_queue, queue_view
 from pipelines.verify import open_run
 
-_CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+_CLEAR = "\x1b[H\x1b[2J"
 
 
 def is_running(layout: RunLayout) -> bool:
