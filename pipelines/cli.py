@@ -102,17 +102,23 @@ def status(
     reasons: Annotated[
         bool, typer.Option("--reasons", help="Drops and stock code by source and reason, as Markdown.")
     ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until nobody works on it.")] = False,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks of --watch.")] = 10.0,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Show how far a run is; exit status 1 while it is not complete.
 
-    Example: smoltrove status datatrove_output/stage1
+    Example: smoltrove status datatrove_output/stage1 --watch
     """
     from pipelines.dedup.command import refuse_dedup_of
-    from pipelines.status import show_status
+    from pipelines.status import show_status, watch_status
 
     refuse_dedup_of(run_folder)
+    if watch:
+        if as_json or reasons:
+            raise UserError(f"--watch: does not go with {'--json' if as_json else '--reasons'}, which answers once")
+        raise typer.Exit(watch_status(run_folder, every))
     raise typer.Exit(show_status(run_folder, reasons=reasons, as_json=as_json))
 
 

@@ -36,7 +36,7 @@ def execute_slurm(
     try:
         layout, submission = submit_plan(
             plan, config, cluster, output_folder=output_folder, logging_dir=logging_dir, mirror=mirror, fresh=fresh,
-            wait=options.wait,
+            wait=options.wait, say=lambda line: console.print(line, markup=False, soft_wrap=True),
         )  # fmt: skip
     except OSError as error:
         raise SourceError(

@@ -71,6 +71,7 @@ class ClusterConfig(BaseModel):
 
     time: limit of one job, as sbatch writes it; mem_per_cpu_gb: GB (2**30 bytes) for each CPU. max_array_size: jobs in
     one array; None = what the cluster allows, at most 1000. venv: activate script; None = the environment that submits.
+    node_test_seconds: how long the test job before a submission may wait for a node; 0 = no test job.
     The defaults of cpus_per_task and mem_per_cpu_gb are those of datatrove's SlurmPipelineExecutor (0.10.1).
     """
 
@@ -84,6 +85,7 @@ class ClusterConfig(BaseModel):
     mem_per_cpu_gb: int = Field(default=2, ge=1, le=4096)
     max_array_size: int | None = Field(default=None, ge=1, le=4_000_000)
     venv: Annotated[str, AfterValidator(_path)] | None = None
+    node_test_seconds: int = Field(default=120, ge=0, le=86_400)
     sbatch: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(default_factory=dict)
 
 

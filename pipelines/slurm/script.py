@@ -47,23 +47,35 @@ def _script(
     asked = {
         **options,
         "open-mode": "append",
+        **resources(cluster),
+        "time": cluster.time,
+        "kill-on-invalid-dep": "yes",
+        **cluster.sbatch,
+    }
+    command = ["exec", python_of(cluster), "-m", "pipelines.slurm.task", str(layout.output_folder), submission.name]
+    return "\n".join(
+        ["#!/bin/bash", *directives(asked), "set -eu", *environment(cluster), shlex.join([*command, last_argument]), ""]
+    )
+
+
+def resources(cluster: ClusterConfig) -> dict[str, str]:
+    """What a task is given, and from whom, as options of sbatch."""
+    return {
         "nodes": "1",
         "ntasks": "1",
         "cpus-per-task": str(cluster.cpus_per_task),
         "mem-per-cpu": f"{cluster.mem_per_cpu_gb}G",
-        "time": cluster.time,
-        "kill-on-invalid-dep": "yes",
         **{key: value for key in ("partition", "qos", "account") if (value := getattr(cluster, key)) is not None},
-        **cluster.sbatch,
     }
-    directives = [f"#SBATCH --{key}={value}" if value else f"#SBATCH --{key}" for key, value in asked.items()]
-    command = ["exec", _python(cluster), "-m", "pipelines.slurm.task", str(layout.output_folder), submission.name]
-    return "\n".join(
-        ["#!/bin/bash", *directives, "set -eu", *_environment(cluster), shlex.join([*command, last_argument]), ""]
-    )
 
 
-def _environment(cluster: ClusterConfig) -> list[str]:
+def directives(options: dict[str, str]) -> list[str]:
+    """Options of sbatch as lines of a script."""
+    return [f"#SBATCH --{key}={value}" if value else f"#SBATCH --{key}" for key, value in options.items()]
+
+
+def environment(cluster: ClusterConfig) -> list[str]:
+    """Lines of shell after which this project's packages are found."""
     activate = cluster.venv or own_venv()
     lines = []
     if activate is not None:
@@ -76,7 +88,8 @@ def _environment(cluster: ClusterConfig) -> list[str]:
     return [*lines, "export PYTHONUNBUFFERED=1"]
 
 
-def _python(cluster: ClusterConfig) -> str:
+def python_of(cluster: ClusterConfig) -> str:
+    """The interpreter, to be called after `environment`."""
     return "python" if cluster.venv or own_venv() else sys.executable
 
 

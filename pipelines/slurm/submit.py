@@ -5,6 +5,7 @@ starting a second submission beside a live one; more tasks for a run are a reaso
 """
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pipelines.run_lock import lock_run
 from pipelines.slurm.client import SlurmSilent, cancel, jobs_named, submit
 from pipelines.slurm.config import ClusterConfig, check_path
 from pipelines.slurm.limits import DEFAULT_ARRAY_SIZE, array_size, check_limits
+from pipelines.slurm.node_check import check_on_a_node
 from pipelines.slurm.script import array_script, finish_script, own_venv
 from pipelines.slurm.submission import (
     SETTLED,
@@ -40,10 +42,11 @@ _POLL_SECONDS = 2.0
 
 def submit_plan(
     plan: Plan, config: LoadedConfig, cluster: ClusterConfig, *, output_folder: Path, logging_dir: Path,
-    mirror: Path | None, fresh: bool, wait: bool,
+    mirror: Path | None, fresh: bool, wait: bool, say: Callable[[str], None],
 ) -> tuple[RunLayout, Submission | None]:  # fmt: skip
     """Submit what is left of a plan; None when nothing was left, and the account is drawn up at once.
 
+    `say` is told what is waited for.
     Raises UserError when the folders, the cluster or sbatch refuse; nothing is in the queue then.
     """
     layout, data = _prepared(plan, cluster, output_folder, logging_dir, mirror, fresh)
@@ -54,6 +57,9 @@ def submit_plan(
     refuse_while_live(layout)
     with lock_run(layout.run_dir):
         refuse_while_live(layout)
+        if fresh or _planned(plan, layout, size) is not None:
+            # Before an old run is deleted, and before a new one is written down.
+            check_on_a_node(layout, plan, cluster, say=say)
         begin(layout, plan, config, data, fresh=fresh)
         submission = _planned(plan, layout, size)
         if submission is None:

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -95,7 +96,7 @@ def run_one(layout: RunLayout, plan: Plan, task: tuple[int, int]) -> int:
         return 1
     claim.end("done")
     held.close()
-    print(f"done {label}", flush=True)
+    print(f"done {label}; {time.process_time():.2f} s of CPU in all", flush=True)
     return 0
 
 

@@ -1,5 +1,6 @@
 """What Slurm is asked for: typed, clean, the command line before the configuration, and no part of the fingerprint."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -32,6 +33,21 @@ def test_shell_text_is_no_name(key: str, name: str) -> None:
     """datatrove writes a job's name into the script as it is; the node then runs what stands in it."""
     with pytest.raises(UserError, match=f"--{key}: .*is not a name"):
         slurm(**{key: name}).merged(ClusterConfig())
+
+
+@pytest.mark.parametrize("path", ["$(touch x)/activate", "a b/activate", "`id`", "a;b", "it's", "50%/activate", ""])
+def test_shell_text_is_no_activate_script(path: str) -> None:
+    """It is read by the shell of every job."""
+    with pytest.raises(UserError, match=r"--venv: .*characters that mean something to sbatch or a shell"):
+        slurm(venv=path).merged(ClusterConfig())
+
+
+def test_names_of_jobs_are_clean_and_not_given_out_twice() -> None:
+    """No name of a user or a source is in them, and jobs are found by them."""
+    layout = RunLayout(output_folder=Path("/o $(id)"), logging_dir=Path("/l"), fingerprint="0" * 64)
+    found = {name for _ in range(20) for name in new_submission(layout, ((0, 0),)).job_names}
+    assert len(found) == 40
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in found)
 
 
 @given(st.text())

@@ -31,7 +31,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_stage_1_is_the_local_run_with_an_array_limit_below_the_tasks(box: Slurm, tmp_path: Path, local: Run) -> None:
     """Same bytes, same ledger; 6 tasks in arrays of 4 lose nothing; `verify` and `dedup` go on from there."""
     run = SlurmRun(box, tmp_path / "run", STAGE_1, *OPTIONS, script=True)
-    text = run.submit("--max-array-size", "4", "--wait")
+    text = run.submit("--max-array-size", "4", "--wait", "--node-test-seconds", "120")
+    assert "looks at folders and packages on a node" in text
     assert "waiting for 6 tasks" in text
     arrays = run.submissions()[0]["arrays"]
     assert [(array["first"], array["count"]) for array in arrays] == [(0, 4), (4, 2)]
