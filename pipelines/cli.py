@@ -132,10 +132,13 @@ def status(
 
     Example: smoltrove status datatrove_output/stage1
     """
-    from pipelines.dedup.command import refuse_dedup_of
+    from pipelines.slurm.dedup_launch import is_dedup_folder
     from pipelines.status import show_status
 
-    refuse_dedup_of(run_folder)
+    if is_dedup_folder(run_folder):
+        from pipelines.slurm.dedup_status import show_dedup_status
+
+        raise typer.Exit(show_dedup_status(run_folder, as_json=as_json))
     raise typer.Exit(show_status(run_folder, reasons=reasons, as_json=as_json))
 
 

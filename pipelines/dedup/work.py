@@ -5,7 +5,7 @@ nothing else. Each file has two rows more than documents: the canaries (see cana
 are documents of earlier runs in the cache. Gives up: more than 2^62 documents.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -74,6 +74,9 @@ class Work:
         active = np.asarray(unit) == np.arange(len(unit))
         active[self.removed_rows(index, before)] = False
         return active
+
+
+Job = Callable[[Work, int], None]  # one piece of a stage: its result is a committed folder or a file in its place
 
 
 @lru_cache(maxsize=2)

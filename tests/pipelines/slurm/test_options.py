@@ -150,12 +150,6 @@ def names(out: Path) -> set[str]:
     return {name for base in found for name in (base, f"{base}-finish")}
 
 
-def test_dedup_does_not_follow_in_the_queue(tmp_path: Path) -> None:
-    """`--run-dedup` with Slurm is refused, not forgotten."""
-    with pytest.raises(UserError, match="Slurm runs the filters only"):
-        execute(write_one_source(tmp_path, 5), output_folder=tmp_path / "out", cluster=slurm(), run_dedup=True)
-
-
 @pytest.mark.parametrize("folder", ["with blank", "50%", "it's", "a;b"])
 def test_folders_that_mean_something_to_sbatch_are_refused(tmp_path: Path, folder: str) -> None:
     """% is a pattern in the name of a log, and a blank ends an option."""
