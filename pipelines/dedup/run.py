@@ -88,6 +88,7 @@ def run_dedup(
             )
             if not fresh:
                 check_continues(layout, data)
+            refuse_while_live(layout)
             stack.enter_context(lock_run(layout.run_dir))
             stack.enter_context(note_signals(stop))
             refuse_while_live(layout)

@@ -51,10 +51,11 @@ def start(layout: RunLayout, plan: DedupPlan, data: dict[str, Any]) -> None:
 
     Folders may have moved since the last one; the fingerprint says that their content has not.
     """
-    if not check_continues(layout, data):
+    goes_on = check_continues(layout, data)
+    write_atomically(layout.run_dir / PLAN_FILE, plan.model_dump_json())
+    if not goes_on:
         write_atomically(layout.run_dir / "fingerprint.json", json.dumps(data, sort_keys=True, indent=1))
         _write_manifest(layout, plan, "started", [])
-    write_atomically(layout.run_dir / PLAN_FILE, plan.model_dump_json())
     layout.logging_dir.mkdir(parents=True, exist_ok=True)
 
 
@@ -101,6 +102,7 @@ def finish(work: Work, _: int) -> None:
     if SENTENCE in work.methods:
         write_cuts(work, layout.run_dir / CUTS_FILE)
     write_near_misses(work, layout.run_dir / NEAR_MISSES)
+    work.fence()
     records = records_of(work)
     if rows != (dropped := sum(record.num_dropped for record in records)):
         raise SourceError(f"{FILE}: {rows:,} removed documents, the ledger has {dropped:,}")

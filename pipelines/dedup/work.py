@@ -6,7 +6,7 @@ are documents of earlier runs in the cache. Gives up: more than 2^62 documents.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -23,10 +23,14 @@ PLAN_FILE = "dedup.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """One deduplication: its plan and where its files are."""
+    """One deduplication: its plan and where its files are.
+
+    `fence` is called before a result goes where another process may have put the same; it raises where that is so.
+    """
 
     layout: RunLayout
     plan: DedupPlan
+    fence: Callable[[], None] = field(default=lambda: None, compare=False)
 
     def folder(self, stage: str, index: int | None = None) -> Path:
         """The work folder of a stage, or of one of its jobs."""

@@ -51,8 +51,13 @@ class Claim:
         """Whether nobody has taken the task over."""
         return newest(self.path.parent, _rank_of(self.path)) == self.number
 
+    def require(self) -> None:
+        """Raises SourceError when somebody has."""
+        if not self.is_newest:
+            raise SourceError("another job took it over while this one stood still; that one finishes it")
+
     def end(self, outcome: str, reason: str = "") -> None:
-        """Say how it ended: done, failed, requeued or stopped. The first word counts."""
+        """Say how it ended: done, failed, requeued, stopped or overtaken. The first word counts."""
         self._over.set()
         path = self.path.with_suffix(".end")
         if not path.exists():
@@ -71,8 +76,7 @@ class Fence(PipelineStep):
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
         yield from data or ()
-        if not self.claim.is_newest:
-            raise SourceError(f"task {rank}: another job took it over while this one stood still; that one finishes it")
+        self.claim.require()
 
 
 def claims_dir(layout: RunLayout, output_dir: str) -> Path:

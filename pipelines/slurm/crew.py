@@ -102,12 +102,13 @@ class Jobs:
             self.claim = None
             return done(number)
         started = time.perf_counter()
-        own = replace(work, layout=replace(work.layout, attempt=f"{number:05d}.{claim.number}"))
+        attempt = replace(work.layout, attempt=f"{number:05d}.{claim.number}")
+        own = replace(work, layout=attempt, fence=claim.require)
         try:
             run_job(own, job, number)
         except SourceError as error:
-            claim.end("failed", str(error))
-            print(f"FAILED {name} {number}: {error}", flush=True)
+            claim.end("failed" if claim.is_newest else "overtaken", str(error))
+            self.note(f"FAILED {name} {number}: {error}")
             self.claim = None
             return False
         claim.end("done")

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -76,7 +77,7 @@ def take_part(output_folder: Path, name: str) -> int:
     (submission_dir(layout, name) / SETTLED).touch()
     if FINISH in crew.did:
         shutil.rmtree(claims_dir(layout, claims_of(FINISH)).parent, ignore_errors=True)
-    print(f"{layout.output_folder}: complete", flush=True)
+    print(f"{layout.output_folder}: complete; CPU time of this job: {time.process_time():.1f} s", flush=True)
     return 0
 
 

@@ -8,20 +8,24 @@ import os
 import random
 import shutil
 import signal
-import time
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.data import MINI_HUB, ROOT
+from pipelines.dedup.config import DedupConfig
+from pipelines.dedup.run import run_dedup
+from pipelines.slurm.dedup_launch import new_launch, probe, record_launch
+from tests.data import ROOT
+from tests.dedup.corpus import make_run, small_sources
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import Run
-from tests.pipelines.slurm.conftest import SlurmRun, until
+from tests.pipelines.slurm.conftest import OPTIONS, STAGE_1, SlurmRun, until
 from tests.slurm import Slurm
 
-STAGE_1 = ROOT / "configs" / "smollm3_weighted_config.yaml"
-OPTIONS = ("--mirror", str(MINI_HUB), "--max-datasets", "3", "--target-tokens", "60k", "--tasks", "2")
 TABLES = ("duplicates.parquet", "near_misses.parquet")
 
 
@@ -43,6 +47,11 @@ class Deduplicated(SlurmRun):
         """Every claim on a piece of the deduplication."""
         return [json.loads(p.read_bytes()) for p in self.dedup.output.glob("_run/stages/*/claims/dedup/*/*.json")]
 
+    def is_complete(self) -> bool:
+        """Whether the manifest says so."""
+        manifest = self.output / "_run" / "manifest.json"
+        return manifest.is_file() and json.loads(manifest.read_bytes())["state"] == "complete"
+
     def piece(self, stage: str, number: int = 0, attempt: int = 0) -> dict[str, Any]:
         """The claim on a piece, as soon as it is there."""
         pattern = f"_run/stages/*/claims/dedup/{stage}/{number:05d}.{attempt}.json"
@@ -54,15 +63,14 @@ def tables(output: Path) -> dict[str, bytes]:
     return {name: (output / "_run" / name).read_bytes() for name in TABLES}
 
 
-def assert_same(run: Deduplicated, local: Run) -> None:
-    """Documents, ledger and tables of the deduplication are those of the local one, and verified."""
-    expected = object.__new__(Deduplicated)
-    expected.__dict__.update(run.__dict__, output=local.output.with_name("out_dedup"))
-    assert run.dedup.files() == expected.files() != {}
-    assert run.dedup.ledger() == expected.ledger()
-    assert tables(run.dedup.output) == tables(expected.output)
-    assert run.dedup.state()["state"] == "complete"
-    status, text = run.dedup.verify()
+def assert_same(run: Deduplicated, expected: Path) -> None:
+    """Documents, ledger and tables of the deduplication are those of the local one in `expected`, and verified."""
+    mine, other = run.dedup, object.__new__(Deduplicated)
+    other.__dict__.update(run.__dict__, output=expected)
+    assert mine.files() == other.files() != {}
+    assert mine.ledger() == other.ledger()
+    assert tables(mine.output) == tables(other.output)
+    status, text = mine.verify()
     assert status == 0, text
 
 
@@ -74,135 +82,118 @@ def is_job(pid: int) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = Run(tmp_path_factory.mktemp("local"), STAGE_1, *OPTIONS, script=True)
-    status, text = run.call("--run-dedup")
-    assert status == 0, text
-    return run
-
-
 def test_stage_1_with_dedup_is_the_local_run(box: Slurm, tmp_path: Path, local: Run) -> None:
     """Everything is in the queue at once; documents, ledger and tables are the local run's, each piece done once."""
     run = Deduplicated(box, tmp_path / "run", STAGE_1, *OPTIONS, script=True)
-    text = run.submit("--run-dedup", "--dedup-jobs", "3", "--sbatch", "hold")
+    text = run.submit("--run-dedup", "--dedup-jobs", "2", "--sbatch", "hold")
     filters, dedup = run.submissions()[0], run.dedup.submissions()[0]
     job = dedup["arrays"][0]["job_id"]
-    assert f"submitted to Slurm as {job}_[0-2], begins when {filters['finish_id']} has ended" in text
+    assert f"submitted to Slurm as {job}_[0-1], begins when {filters['finish_id']} has ended" in text
     assert f"/out_dedup/_run/log/slurm/{dedup['name']}/<job>_<index>.out" in text
-    for state in (run.state()["dedup"], run.dedup.state()):
-        assert state["state"] == "queued"
-        assert sum(state["pending"].values()) == 3
-    for command in (run.call("--run-dedup"), run.dedup_of_it(), run.dedup_of_it("--executor", "slurm")):
-        assert command[0] == 2, command[1]
+    view = run.state()["dedup"]
+    assert view["state"] == "queued"
+    assert sum(view["pending"].values()) == 2
+    for status, text in (run.call("--run-dedup"), run.dedup_of_it()):
+        assert status == 2, text
     box.run("scontrol", "release", filters["arrays"][0]["job_id"], filters["finish_id"], job)
     run.wait()
     run.dedup.wait()
     assert run.files() == local.files()
     assert any(line["dropped"] for line in run.dedup.ledger())
-    assert_same(run, local)
-    assert run.state()["dedup"]["state"] == "complete"
+    assert_same(run, local.output.with_name("out_dedup"))
     log = "".join(path.read_text(encoding="utf-8") for path in (run.dedup.output / "_run/log/slurm").rglob("*.out"))
     done = [line.split(" in ")[0] for line in log.splitlines() if line.startswith("done ")]
     assert len(set(done)) == len(done) > 20, "a piece was done twice"
     # The same command once more finds nothing to do, and says what there is.
     before = run.dedup.files()
-    text = run.submit("--run-dedup")
-    assert "6 tasks were done before" in text
-    assert "documents, about" in text.partition("6 tasks were done before")[2]
+    text = run.submit("--run-dedup").partition("6 tasks were done before")[2]
+    assert "documents, about" in text
     assert run.dedup.files() == before
     assert len(run.dedup.submissions()) == 1
 
 
 def test_incomplete_filters_make_the_deduplication_refuse(box: Slurm, tmp_path: Path) -> None:
-    """It looks at the run, not at Slurm: a failed task, a cancelled account; nothing is there that looks complete."""
-    config = write_one_source(tmp_path, 40, files=3)
-    run = Deduplicated(box, tmp_path / "run", config, "--tasks", "3")
-    run.submit("--run-dedup", "--dedup-jobs", "2", "--sbatch", "hold")
-    planned = json.loads((run.output / "_run" / "plan.json").read_bytes())["sources"][0]
-    changed = tmp_path / "only" / planned["files"][planned["tasks"][0][0]]["path"]
-    before = changed.stat().st_mtime_ns
-    os.utime(changed, ns=(before, before + 10**9))
-    submission = run.submissions()[0]
-    box.run("scontrol", "release", *(submission["arrays"][0]["job_id"], submission["finish_id"]))
-    box.run("scontrol", "release", run.dedup.submissions()[0]["arrays"][0]["job_id"])
-    run.wait()
+    """Slurm lets it start when the filters' account was cancelled; it looks at the run, and leaves nothing behind."""
+    run = Deduplicated(box, tmp_path / "run", write_one_source(tmp_path, 40, files=2), "--tasks", "2")
+    options = ("--run-dedup", "--dedup-method", "exact", "--dedup-jobs", "2")
+    run.submit(*options, "--sbatch", "hold")
+    submission, dedup = run.submissions()[0], run.dedup.submissions()[0]
+    box.run("scontrol", "release", dedup["arrays"][0]["job_id"])
+    box.run("scancel", submission["finish_id"])
     run.dedup.wait()
-    os.utime(changed, ns=(before, before))
     state = run.state()
-    assert state["state"] == "incomplete"
     ended = state["dedup"]["ended"]
     assert [job["state"] for job in ended] == ["FAILED", "FAILED"]
     for job in ended:
         assert any("the run is not complete; finish it first" in line for line in job["last_lines"])
     assert run.dedup.files() == {}
     assert not (run.dedup.output / "_run" / "manifest.json").exists()
-    text = run.submit("--run-dedup", "--wait")
-    assert "waiting for 1 tasks" in text
-    assert run.dedup.state()["state"] == "complete"
+    # All tasks are done, and nobody has drawn up the account: still no run that can be read.
+    box.run("scontrol", "release", submission["arrays"][0]["job_id"])
+    run.wait()
+    status, text = run.dedup_of_it("--executor", "slurm")
+    assert status == 2
+    assert "the run is not complete" in text
+    text = run.submit(*options, "--wait")
+    assert "2 tasks were done before" in text
+    assert "of the deduplication" in text
     assert run.dedup.verify()[0] == 0
-    # The account is cancelled, the deduplication is not: an old account says nothing about a file that is gone.
-    next(iter((run.output / "_run" / "stages").glob("*/records/*/*/00001.json"))).unlink()
-    next(iter(run.output.glob("*/*/00001.jsonl.gz"))).unlink()
-    run.submit("--run-dedup", "--fresh", "--sbatch", "hold")
-    box.run("scancel", run.submissions()[-1]["arrays"][0]["job_id"], run.submissions()[-1]["finish_id"])
-    box.run("scontrol", "release", run.dedup.submissions()[-1]["arrays"][0]["job_id"])
-    run.dedup.wait()
-    assert run.dedup.files() == {}
-    assert run.dedup.state()["state"] == "incomplete"
 
 
+@pytest.mark.slow
 def test_cancelled_with_its_run(box: Slurm, tmp_path: Path) -> None:
-    """`smoltrove cancel RUN` ends filters and deduplication, `cancel RUN_dedup` the latter only."""
-    run = Deduplicated(box, tmp_path / "run", write_one_source(tmp_path, 40))
+    """`smoltrove cancel RUN` ends filters and deduplication."""
+    run = Deduplicated(box, tmp_path / "run", write_one_source(tmp_path, 5))
     run.submit("--run-dedup", "--sbatch", "hold")
-    status, text = run.dedup.tool("cancel")
-    assert (status, run.dedup.queue()) == (0, []), text
     assert run.queue() != []
-    run.tool("cancel")
-    run.submit("--run-dedup", "--sbatch", "hold")
+    assert run.dedup.queue() != []
     status, text = run.tool("cancel")
     assert status == 0, text
     assert run.queue() == run.dedup.queue() == []
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A finished run with a few thousand documents, and its deduplication by all methods that change it."""
-    folder = tmp_path_factory.mktemp("finished")
-    run = Run(folder, write_one_source(folder, 1_500, files=4), "--tasks", "4")
-    status, text = run.call("--run-dedup", "--dedup-method", METHODS)
-    assert status == 0, text
-    return run
-
-
 METHODS = "exact,minhash,sentence"
 
 
-def copied(box: Slurm, tmp_path: Path, finished: Run) -> Deduplicated:
-    """The same run in a folder of its own."""
-    run = Deduplicated(box, tmp_path / "run", tmp_path)
-    shutil.copytree(finished.output, run.output)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of eight files, and beside it its local deduplication, `out_dedup`."""
+    run = make_run(tmp_path_factory.mktemp("finished") / "out", small_sources(), tasks=4)
+    config = DedupConfig(methods=["exact", "minhash", "sentence"])
+    run_dedup(run, config=config, output_folder=run.with_name("out_dedup"), workers=0)
     return run
 
 
-def test_killed_and_launched_again(box: Slurm, tmp_path: Path, finished: Run) -> None:
+class Copied(Deduplicated):
+    """The same finished run in a folder of its own, to be deduplicated by jobs."""
+
+    def __init__(self, box: Slurm, folder: Path, finished: Path) -> None:
+        super().__init__(box, folder, finished)
+        shutil.copytree(finished, self.output)
+
+    def launch(self, num_jobs: int, *options: str) -> str:
+        """Submit; what the command prints."""
+        jobs = ("--executor", "slurm", "--dedup-jobs", str(num_jobs))
+        status, text = self.dedup_of_it("--dedup-method", METHODS, *jobs, *options)
+        assert status == 0, text
+        return text
+
+
+@pytest.mark.slow
+def test_killed_and_launched_again(box: Slurm, tmp_path: Path, finished: Path) -> None:
     """A killed job leaves nothing that counts as complete; the same command does the rest, and only that."""
-    run = copied(box, tmp_path, finished)
-    status, text = run.dedup_of_it("--executor", "slurm", "--dedup-method", METHODS, "--dedup-jobs", "1")
-    assert status == 0, text
-    claim = run.dedup.piece("exact.scan", 0)
-    os.kill(claim["pid"], signal.SIGKILL)
+    run = Copied(box, tmp_path / "run", finished)
+    run.launch(1)
+    os.kill(run.dedup.piece("exact.scan", 0)["pid"], signal.SIGKILL)
     run.dedup.wait()
     state = run.dedup.state()
     assert state["state"] == "incomplete"
     assert [job["state"] for job in state["ended"]] == ["FAILED"]
-    assert {count["stage"]: count["done"] for count in state["stages"]}["index"] == 4
+    assert {count["stage"]: count["done"] for count in state["stages"]}["index"] == 8
     assert run.dedup.verify()[0] == 1
     assert run.dedup.files() == {}
-    status, text = run.dedup_of_it("--executor", "slurm", "--dedup-method", METHODS, "--dedup-jobs", "3", "--wait")
-    assert status == 0, text
-    assert_same(run, finished)
+    run.launch(2, "--wait")
+    assert_same(run, finished.with_name("out_dedup"))
     last = run.dedup.submissions()[-1]["name"]
     log = "".join(p.read_text(encoding="utf-8") for p in (run.dedup.output / "_run/log/slurm" / last).glob("*.out"))
     assert "done index" not in log
@@ -210,40 +201,57 @@ def test_killed_and_launched_again(box: Slurm, tmp_path: Path, finished: Run) ->
 
 
 @pytest.mark.slow
-def test_a_frozen_job_is_overtaken(box: Slurm, tmp_path: Path, finished: Run) -> None:
+def test_a_frozen_job_is_overtaken(box: Slurm, tmp_path: Path, finished: Path) -> None:
     """The piece of a job that stands still is done by another after its heartbeat's time; both end, nothing is torn."""
-    run = copied(box, tmp_path, finished)
-    run.dedup_of_it("--executor", "slurm", "--dedup-method", METHODS, "--dedup-jobs", "2")
+    run = Copied(box, tmp_path / "run", finished)
+    run.launch(2)
     claim = run.dedup.piece("index", 0)
     os.kill(claim["pid"], signal.SIGSTOP)
-    until(lambda: run.dedup.state()["state"] == "complete", "nobody takes over")
+    until(run.dedup.is_complete, "nobody takes over")
     os.kill(claim["pid"], signal.SIGCONT)
     run.dedup.wait()
-    assert_same(run, finished)
+    assert_same(run, finished.with_name("out_dedup"))
 
 
 @pytest.mark.slow
-def test_faults_in_a_row(box: Slurm, tmp_path: Path, finished: Run) -> None:
-    """Jobs are killed, cancelled or sent back at moments of chance, again and again; the outcome is the local one."""
-    run, dice = copied(box, tmp_path, finished), random.Random(6)
-    for _ in range(8):
-        status, text = run.dedup_of_it("--executor", "slurm", "--dedup-method", METHODS, "--dedup-jobs", "2")
-        assert status == 0, text
-        if "submitted" not in text:
+def test_faults_in_a_row(box: Slurm, tmp_path: Path, finished: Path) -> None:
+    """Jobs are killed, sent back and cancelled at moments of chance, again and again; the outcome is the local one."""
+    run, dice, struck = Copied(box, tmp_path / "run", finished), random.Random(6), 0
+
+    def goes_on() -> None:
+        enough = len(run.claims()) + dice.randint(1, 5)
+        until(lambda: len(run.claims()) >= enough or run.dedup.is_complete(), "nothing goes on")
+
+    for fault in ("cancel", "kill", "requeue", "kill"):
+        if "submitted" not in run.launch(2):
             break
         job = run.dedup.submissions()[-1]["arrays"][0]["job_id"]
-        until(lambda: "RUNNING" in "".join(run.dedup.queue()), "no job starts")
-        time.sleep(dice.uniform(0.5, 4))
-        for fault in dice.sample(["kill", "cancel", "requeue"], 2):
+        goes_on()
+        with suppress(subprocess.CalledProcessError, ProcessLookupError):  # they have just ended
             if fault == "kill":
-                for word in run.claims():
-                    if is_job(word["pid"]):
-                        os.kill(word["pid"], signal.SIGKILL)
-            elif fault == "cancel":
-                box.run("scancel", f"{job}_{dice.randrange(2)}")
-            elif any("RUNNING" in line for line in run.dedup.queue()):
+                for pid in {word["pid"] for word in run.claims() if is_job(word["pid"])}:
+                    os.kill(pid, signal.SIGKILL)
+            elif fault == "requeue":
                 box.run("scancel", "--signal=USR1", "--batch", job)
+                goes_on()
+            box.run("scancel", job)
         run.dedup.wait()
-    status, text = run.dedup_of_it("--executor", "slurm", "--dedup-method", METHODS, "--wait")
-    assert status == 0, text
-    assert_same(run, finished)
+        struck += not run.dedup.is_complete()
+    assert struck >= 2
+    run.launch(2, "--wait")
+    assert_same(run, finished.with_name("out_dedup"))
+
+
+def test_a_file_that_is_not_the_ledgers_is_refused_on_the_node(tmp_path: Path) -> None:
+    """The run was complete when it was submitted; what a job finds is looked at again, and nothing is written."""
+    run = make_run(tmp_path / "run", small_sources())
+    launch = new_launch(run, config=DedupConfig(), against=[], print_of=None, after=None)
+    layout = probe(tmp_path / "out")
+    record_launch(layout, "s", launch)
+    victim = next(run.glob("*/*/00000.jsonl.gz"))
+    victim.write_bytes(victim.read_bytes()[:-1])
+    command = [sys.executable, "-m", "pipelines.slurm.dedup_task", str(layout.output_folder), "s"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "the ledger says" in done.stderr
+    assert not (layout.run_dir / "manifest.json").exists()
