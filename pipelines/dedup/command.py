@@ -118,11 +118,9 @@ def execute_dedup(
         from pipelines.slurm.dedup_command import execute_dedup_slurm
         from pipelines.slurm.dedup_submit import DedupOrder
 
-        if cache_dir is not None:
-            raise UserError("--dedup-cache: belongs to one process at a time; leave it out with --executor slurm")
         order = DedupOrder(
             run=run, config=config, output_folder=output, cluster=cluster.merged(cluster_block(run, config_path)),
-            against=tuple(against or ()), max_jobs=tasks, fresh=fresh,
+            against=tuple(against or ()), cache_dir=cache_dir, max_jobs=tasks, fresh=fresh,
         )  # fmt: skip
         return execute_dedup_slurm(order, cluster, as_json=as_json)
     console = Console(stderr=True, highlight=False)

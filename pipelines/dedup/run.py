@@ -14,7 +14,7 @@ from typing import IO
 
 from pydantic import BaseModel
 
-from pipelines.dedup.cache import list_segments, lock_cache
+from pipelines.dedup.cache import check_methods, lock_cache, with_segments
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.inputs import KIND, DedupPlan, freeze, plan_fingerprint_data, read_json
 from pipelines.dedup.pool import Pool, Stopped, run_job
@@ -66,8 +66,7 @@ def run_dedup(
     stage fails; what is finished is kept then, and the same call goes on.
     """
     output_folder = output_folder.absolute()
-    if cache_dir is not None and "exact" not in config.methods:
-        raise UserError("--dedup-cache: keeps hashes of the method exact, which is not among the methods; add it")
+    check_methods(config, cache_dir)
     for folder in (run, *(against or ())):
         if folder.resolve() == output_folder.resolve():
             raise UserError(f"--output-folder {output_folder}: is a run that is read; choose another")
@@ -78,8 +77,7 @@ def run_dedup(
                 stack.enter_context(lock_cache(cache_dir))
             plan = freeze(run, against=against or [], config=config, cache_dir=cache_dir)
             probe = RunLayout(output_folder=output_folder, logging_dir=Path(), fingerprint="")
-            if cache_dir is not None:
-                plan = plan.model_copy(update={"segments": _segments(probe, plan, cache_dir, fresh)})
+            plan = with_segments(plan, cache_dir, probe.run_dir / PLAN_FILE, fresh=fresh)
             data = plan_fingerprint_data(plan)
             layout = RunLayout(
                 output_folder=output_folder,
@@ -102,13 +100,6 @@ def run_dedup(
             f"the deduplication cannot go on: {error}; finished work is kept: put that right and run the same command "
             "again"
         ) from error
-
-
-def _segments(probe: RunLayout, plan: DedupPlan, cache_dir: Path, fresh: bool) -> tuple[str, ...]:
-    """Those that an earlier attempt has started with, else those that are there now."""
-    if not fresh and (earlier := read_json(probe.run_dir / PLAN_FILE)) is not None:
-        return tuple(earlier.get("segments", ()))
-    return list_segments(cache_dir, plan.config.exact, plan.runs[0].fingerprint)
 
 
 def _stages(work: Work, tasks: int | None, workers: int, stop: StopRequest, say: Say) -> DedupResult:

@@ -26,7 +26,7 @@ LAUNCH_FILE = "dedup.json"
 class DedupLaunch(BaseModel):
     """What the jobs of one submission do. `after`: the job that ends the filters; None when the run is finished.
 
-    `fingerprint`: of the deduplication, where it was known when it was submitted.
+    `fingerprint`: of the deduplication, where it was known when it was submitted. `segments`: of the cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +35,8 @@ class DedupLaunch(BaseModel):
     against: tuple[str, ...]
     config: DedupConfig
     versions: dict[str, str]
+    cache_dir: str | None = None
+    segments: tuple[str, ...] = ()
     fingerprint: str | None = None
     after: str | None = None
 
@@ -46,18 +48,22 @@ def probe(output_folder: Path, print_of: str = "") -> RunLayout:
 
 
 def new_launch(
-    run: Path, *, config: DedupConfig, against: Sequence[Path], print_of: str | None, after: str | None
-) -> DedupLaunch:
+    run: Path, *, config: DedupConfig, against: Sequence[Path] = (), cache_dir: Path | None = None,
+    after: str | None = None,
+) -> DedupLaunch:  # fmt: skip
     """A launch of a deduplication with the packages of this process."""
     return DedupLaunch(
         run=str(run.absolute()), against=tuple(str(folder.absolute()) for folder in against), config=config,
-        versions=deciding_versions(), fingerprint=print_of, after=after,
+        cache_dir=str(cache_dir.absolute()) if cache_dir else None, versions=deciding_versions(), after=after,
     )  # fmt: skip
 
 
 def plan_of(launch: DedupLaunch) -> tuple[DedupPlan, dict[str, object]]:
     """The plan, and the data of its fingerprint. Raises UserError while a run that is read is not finished."""
-    plan = freeze(Path(launch.run), against=[Path(folder) for folder in launch.against], config=launch.config)
+    plan = freeze(
+        Path(launch.run), against=[Path(folder) for folder in launch.against], config=launch.config,
+        cache_dir=Path(launch.cache_dir) if launch.cache_dir else None, segments=launch.segments,
+    )  # fmt: skip
     return plan, plan_fingerprint_data(plan)
 
 

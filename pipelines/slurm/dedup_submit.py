@@ -1,18 +1,19 @@
 """`--executor slurm` for a deduplication: one array of jobs, which share its work (pipelines/slurm/crew.py).
 
 Everything is submitted at once. After filters, the array waits for the job that ends them, however that ends; its own
-jobs look at what is there. Gives up: `--dedup-cache`, whose lock belongs to one process.
+jobs look at what is there. Gives up: `--dedup-cache` after filters, which no command offers.
 """
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.dedup.cache import check_methods, lend_cache, lock_cache, with_segments
 from pipelines.dedup.config import DedupConfig
-from pipelines.dedup.inputs import KIND, InputRun, read_json
+from pipelines.dedup.inputs import KIND, InputRun, plan_fingerprint_data, read_json
 from pipelines.dedup.run import delete_dedup
 from pipelines.dedup.stages import clear_unfinished, is_complete, start
-from pipelines.dedup.work import Work
+from pipelines.dedup.work import PLAN_FILE, Work
 from pipelines.errors import UserError
 from pipelines.ledger import write_atomically
 from pipelines.manifest import check_continues, fingerprint
@@ -47,6 +48,7 @@ class DedupOrder:
     output_folder: Path
     cluster: ClusterConfig
     against: tuple[Path, ...] = ()
+    cache_dir: Path | None = None
     max_jobs: int | None = None
     fresh: bool = False
 
@@ -60,6 +62,7 @@ class DedupOrder:
         for folder in (self.run, *self.against):
             if folder.resolve() == self.output_folder.resolve():
                 raise UserError(f"--output-folder {self.output_folder}: is a run that is read; choose another")
+        check_methods(self.config, self.cache_dir)
         check_venv(self.cluster)
         refuse_while_live(probe(self.output_folder))
         self._refuse_other()
@@ -107,8 +110,11 @@ def submit_dedup(
     order.check()
     check_limits(order.cluster)
     size = array_size(order.cluster)
-    layout, launch, work, data = _prepared(order, after)
-    with lock_run(layout.run_dir):
+    with ExitStack() as stack:
+        if order.cache_dir is not None:
+            stack.enter_context(lock_cache(order.cache_dir))
+        layout, launch, work, data = _prepared(order, after)
+        stack.enter_context(lock_run(layout.run_dir))
         refuse_while_live(layout)
         if order.fresh:
             delete_dedup(layout)
@@ -125,6 +131,8 @@ def submit_dedup(
         log_dir(layout, submission.name).mkdir(parents=True, exist_ok=True)
         write_atomically(folder / SCRIPT, dedup_script(layout, order.cluster, submission, submission.arrays[0]))
         record_launch(layout, submission.name, launch)
+        if order.cache_dir is not None:
+            lend_cache(order.cache_dir, layout.output_folder)
         record(layout, submission)
         try:
             job_id = submit(folder / SCRIPT, *([f"--dependency=afterany:{after}"] if after else []))
@@ -157,15 +165,18 @@ def write_dedup_script(order: DedupOrder, *, run_fingerprint: str = "", files: i
 
 def _prepared(order: DedupOrder, after: str | None) -> tuple[RunLayout, DedupLaunch, Work | None, dict[str, object]]:
     """Where it works and what its jobs are told; the work itself where the run is finished (`after` None)."""
-    launch = new_launch(order.run, config=order.config, against=order.against, print_of=None, after=after)
+    launch = new_launch(order.run, config=order.config, against=order.against, cache_dir=order.cache_dir, after=after)
     work: Work | None = None
     data: dict[str, object] = {}
     if after is not None:
         layout = probe(order.output_folder)
     else:
-        plan, data = plan_of(launch)
+        plan, _ = plan_of(launch)
+        plan_file = probe(order.output_folder).run_dir / PLAN_FILE
+        plan = with_segments(plan, order.cache_dir, plan_file, fresh=order.fresh)
+        data = plan_fingerprint_data(plan)
         layout = probe(order.output_folder, fingerprint(data))
-        launch = launch.model_copy(update={"fingerprint": layout.fingerprint})
+        launch = launch.model_copy(update={"fingerprint": layout.fingerprint, "segments": plan.segments})
         work = Work(layout=layout, plan=plan)
         if not order.fresh:
             check_continues(layout, data)

@@ -201,6 +201,35 @@ def test_killed_and_launched_again(box: Slurm, tmp_path: Path, finished: Path) -
 
 
 @pytest.mark.slow
+def test_a_cache_is_lent_to_jobs(box: Slurm, tmp_path: Path) -> None:
+    """While jobs of one run may use it, another run is refused; then that one drops what the first has written."""
+    sources, exact = small_sources(), ("--dedup-method", "exact", "--dedup-cache", str(tmp_path / "cache"))
+    runs = []
+    for name, docs in sources.items():
+        run = Deduplicated(box, tmp_path / name.replace("/", "_"), tmp_path)
+        make_run(run.output, {name: docs})
+        runs.append(run)
+    first, second = runs
+    status, text = first.dedup_of_it(*exact, "--executor", "slurm", "--sbatch", "hold")
+    assert status == 0, text
+    status, text = second.dedup_of_it(*exact)
+    assert status == 2
+    assert f"{first.dedup.output}: 1 jobs of this run are queued or running" in text
+    box.run("scontrol", "release", first.dedup.submissions()[0]["arrays"][0]["job_id"])
+    first.dedup.wait()
+    status, text = second.dedup_of_it(*exact, "--executor", "slurm", "--wait")
+    assert status == 0, text
+    # In the web run, 20 with other white space and one short text repeat it; 20 books are copies of web pages.
+    assert [line["dropped"] for run in runs for line in run.dedup.ledger()] == [
+        {"dedup.exact": 21},
+        {"dedup.exact": 20},
+    ]
+    for run in runs:
+        status, text = run.dedup.verify()
+        assert status == 0, text
+
+
+@pytest.mark.slow
 def test_a_frozen_job_is_overtaken(box: Slurm, tmp_path: Path, finished: Path) -> None:
     """The piece of a job that stands still is done by another after its heartbeat's time; both end, nothing is torn."""
     run = Copied(box, tmp_path / "run", finished)
@@ -245,7 +274,7 @@ def test_faults_in_a_row(box: Slurm, tmp_path: Path, finished: Path) -> None:
 def test_a_file_that_is_not_the_ledgers_is_refused_on_the_node(tmp_path: Path) -> None:
     """The run was complete when it was submitted; what a job finds is looked at again, and nothing is written."""
     run = make_run(tmp_path / "run", small_sources())
-    launch = new_launch(run, config=DedupConfig(), against=[], print_of=None, after=None)
+    launch = new_launch(run, config=DedupConfig())
     layout = probe(tmp_path / "out")
     record_launch(layout, "s", launch)
     victim = next(run.glob("*/*/00000.jsonl.gz"))
