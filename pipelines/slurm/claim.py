@@ -115,6 +115,23 @@ def history(layout: RunLayout, output_dir: str, rank: int) -> list[dict[str, Any
     return found
 
 
+def held(layout: RunLayout, output_dir: str) -> list[tuple[int, dict[str, Any]]]:
+    """(task, who) of all tasks of a source on which somebody works; lists the folder once, however many they are."""
+    folder = claims_dir(layout, output_dir)
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    last: dict[int, int] = {}
+    for name in names:
+        if name.endswith(".json") and not name.startswith("."):
+            task, claim, _ = name.split(".")
+            last[int(task)] = max(int(claim), last.get(int(task), 0))
+    found = []
+    for rank, number in sorted(last.items()):
+        if f"{rank:05d}.{number}.end" not in names and not is_abandoned(folder, rank, number):
+            with suppress(OSError, ValueError):
+                found.append((rank, json.loads((folder / f"{rank:05d}.{number}.json").read_bytes())))
+    return found
+
+
 def take(layout: RunLayout, output_dir: str, rank: int, *, job: str) -> Claim:
     """Claim a task, after waiting for an abandoned claim to be still. Raises SourceError while another job holds it."""
     folder = claims_dir(layout, output_dir)

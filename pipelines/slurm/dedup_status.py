@@ -18,7 +18,7 @@ from pipelines.dedup.methods import method
 from pipelines.dedup.stages import FINISH, WRITE, is_complete
 from pipelines.dedup.work import PLAN_FILE, Work
 from pipelines.dedup.writer import is_written
-from pipelines.slurm.claim import history
+from pipelines.slurm.claim import claims_dir, held
 from pipelines.slurm.client import Job, SlurmSilent, jobs_named
 from pipelines.slurm.crew import claims_of
 from pipelines.slurm.dedup_launch import last_launch, probe
@@ -44,7 +44,10 @@ class EndedJob(BaseModel):
 
 
 class DedupView(BaseModel):
-    """A deduplication that is not over. `running`: pieces by stage; `pending` counts jobs by Slurm's reason."""
+    """Where a deduplication stands. `running`: pieces by stage; `pending` counts jobs by Slurm's reason.
+
+    `state`: running, queued, unknown (Slurm does not answer), complete or incomplete.
+    """
 
     output_folder: str
     state: str
@@ -61,25 +64,27 @@ class DedupView(BaseModel):
 
 def dedup_view(output_folder: Path) -> DedupView:
     """How far a deduplication is. Raises UserError for damaged files."""
+    view = DedupView(output_folder=str(output_folder), state="incomplete")
+    found, jobs = last_launch(output_folder), {}
+    if found is not None:
+        submission, launch = found
+        view.jobs, view.after = [str(submission.arrays[0].job_id)], launch.after
+        view.log_dir = str(log_dir(probe(output_folder), submission.name))
+        try:
+            # The queue first: a job that ends between the two looks has finished its work, not lost it.
+            jobs = {job.index: job for job in jobs_named(submission.job_names) if job.job_id == view.jobs[0]}
+        except SlurmSilent as error:
+            view.problem = str(error)
     work = _work(output_folder)
-    complete = work is not None and is_complete(work)
-    view = DedupView(output_folder=str(output_folder), state="complete" if complete else "incomplete")
-    if work is not None and not complete:
+    if work is not None and is_complete(work):
+        view.state = "complete"
+        return view
+    if work is not None:
         view.stages = stage_counts(work)
-    found = last_launch(output_folder)
-    if found is None:
-        return view
-    submission, launch = found
-    array = submission.arrays[0]
-    view.jobs, view.after = [str(array.job_id)], launch.after
-    view.log_dir = str(log_dir(probe(output_folder), submission.name))
-    try:
-        jobs = {job.index: job for job in jobs_named(submission.job_names) if job.job_id == array.job_id}
-    except SlurmSilent as error:
-        view.problem = str(error)
-        return view
-    if not complete:
-        _sort_jobs(view, output_folder, work, submission, jobs)
+    if view.problem is not None:
+        view.state = "unknown"
+    elif found is not None:
+        _sort_jobs(view, output_folder, work, found[0], jobs)
     return view
 
 
@@ -125,14 +130,9 @@ def _sort_jobs(
 
 def _claims(work: Work) -> list[tuple[str, int, dict[str, Any]]]:
     """(stage, number, who) of all pieces on which somebody works."""
-    folder = work.layout.stage_dir / "claims" / claims_of(FINISH)
-    found = []
-    for stage in sorted(path.name for path in folder.parent.glob("*")):
-        for number in sorted({int(path.name.split(".")[0]) for path in (folder.parent / stage).glob("[0-9]*.json")}):
-            words = history(work.layout, claims_of(stage), number)
-            if words and not words[-1]["over"]:
-                found.append((stage, number, words[-1]))
-    return found
+    folder = claims_dir(work.layout, claims_of(FINISH)).parent
+    stages = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [(stage, number, who) for stage in stages for number, who in held(work.layout, claims_of(stage))]
 
 
 def stage_counts(work: Work) -> list[StageCount]:
