@@ -111,13 +111,18 @@ def status(
 
     Example: smoltrove status datatrove_output/stage1 --watch
     """
-    from pipelines.dedup.command import refuse_dedup_of
+    from pipelines.slurm.dedup_launch import is_dedup_folder
     from pipelines.status import show_status, watch_status
 
-    refuse_dedup_of(run_folder)
+    if watch and (as_json or reasons):
+        raise UserError(f"--watch: does not go with {'--json' if as_json else '--reasons'}, which answers once")
+    if is_dedup_folder(run_folder):
+        if watch or reasons:
+            raise UserError(f"--{'watch' if watch else 'reasons'}: is for the run that is deduplicated, and shows both")
+        from pipelines.slurm.dedup_status import show_dedup_status
+
+        raise typer.Exit(show_dedup_status(run_folder, as_json=as_json))
     if watch:
-        if as_json or reasons:
-            raise UserError(f"--watch: does not go with {'--json' if as_json else '--reasons'}, which answers once")
         raise typer.Exit(watch_status(run_folder, every))
     raise typer.Exit(show_status(run_folder, reasons=reasons, as_json=as_json))
 

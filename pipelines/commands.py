@@ -54,8 +54,6 @@ def execute(
     config = load_config(config_path)
     cluster = cluster or ClusterOptions()
     cluster.check()
-    if run_dedup and cluster.executor is Executor.slurm:
-        raise UserError("--run-dedup: Slurm runs the filters only; run `smoltrove dedup` on the finished run")
     if dedup_method is not None and not run_dedup:
         raise UserError("--dedup-method: says how to deduplicate; give --run-dedup too")
     plan = build_plan(
@@ -73,11 +71,13 @@ def execute(
     for line in plan.warnings:
         console.print(f"warning: {line}", markup=False, soft_wrap=True)
     if cluster.executor is Executor.slurm:
+        from pipelines.dedup.command import with_methods
         from pipelines.slurm.command import execute_slurm
 
         return execute_slurm(
             plan, config, cluster, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"),
             mirror=mirror, fresh=fresh, as_json=as_json,
+            dedup=with_methods(config.stage.dedup, dedup_method) if run_dedup else None,
         )  # fmt: skip
     from pipelines.run import run_plan
 

@@ -13,7 +13,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.commands import print_outcome
 from pipelines.outcome import SourceOutcome, source_outcome, totals
@@ -21,8 +21,12 @@ from pipelines.plan import Plan
 from pipelines.reasons import reasons_table
 from pipelines.run_layout import RunLayout
 from pipelines.run_lock import RUN_LOCK
+from pipelines.slurm.dedup_launch import dedup_of, is_dedup_folder, probe
 from pipelines.slurm.queue import QueueView, cancel_run, print_queue, queue_view
 from pipelines.verify import open_run
+
+if TYPE_CHECKING:
+    from pipelines.slurm.dedup_status import DedupView
 
 _CLEAR = "\x1b[H\x1b[2J"
 
@@ -49,6 +53,7 @@ class Standing:
     plan: Plan
     outcomes: list[SourceOutcome]
     queue: QueueView | None
+    dedup: "DedupView | None"
     state: str
 
     @property
@@ -66,6 +71,10 @@ class Standing:
         print_outcome(self.plan, self.outcomes, self.run_folder, 0)
         if self.queue is not None and (self.queue.is_live or not self.complete):
             print_queue(self.queue)
+        if self.dedup is not None:
+            from pipelines.slurm.dedup_status import print_view
+
+            print_view(self.dedup)
         print(f"{self.run_folder}: {self.state}; log: {self.layout.logging_dir / 'main.log'}")
 
 
@@ -74,12 +83,14 @@ def standing(run_folder: Path) -> Standing:
     layout, plan = open_run(run_folder)
     # The queue first: a task that ends between the two looks is then complete, not lost.
     queue = queue_view(layout, plan)
+    follow = _dedup_view_of(run_folder)
     working = "running" if is_running(layout) else queue.state if queue is not None else None
     outcomes = [source_outcome(plan, layout, i, {}) for i in range(len(plan.sources))]
     complete = all(outcome.ok for outcome in outcomes)
     if complete and working == "unknown":
         working = None
-    return Standing(run_folder, layout, plan, outcomes, queue, working or ("complete" if complete else "incomplete"))
+    state = working or ("complete" if complete else "incomplete")
+    return Standing(run_folder, layout, plan, outcomes, queue, follow, state)
 
 
 def show_status(run_folder: Path, *, reasons: bool = False, as_json: bool = False) -> int:
@@ -89,6 +100,8 @@ def show_status(run_folder: Path, *, reasons: bool = False, as_json: bool = Fals
         data: dict[str, Any] = {"run": str(run_folder), "state": found.state, "totals": totals(found.outcomes)}
         if found.queue is not None:
             data["slurm"] = found.queue.model_dump()
+        if found.dedup is not None:
+            data["dedup"] = found.dedup.model_dump()
         print(json.dumps({**data, "sources": [o.model_dump() for o in found.outcomes]}, ensure_ascii=False, indent=1))
     elif reasons:
         print(reasons_table(found.outcomes))
@@ -124,10 +137,24 @@ def watch_status(run_folder: Path, every: float) -> int:
         return 130
 
 
+def _dedup_view_of(run_folder: Path) -> "DedupView | None":
+    output = dedup_of(run_folder)
+    if output is None:
+        return None
+    # Methods import word splitters; runs without a deduplication need none.
+    from pipelines.slurm.dedup_status import dedup_view
+
+    return dedup_view(output)
+
+
 def show_cancel(run_folder: Path, *, as_json: bool = False) -> int:
-    """End the Slurm jobs of a run; what is complete stays complete."""
-    layout, _ = open_run(run_folder)
-    number = cancel_run(layout)
+    """End the Slurm jobs of a run, those of its deduplication first; what is complete stays complete."""
+    if is_dedup_folder(run_folder):
+        number = cancel_run(probe(run_folder))
+    else:
+        layout, _ = open_run(run_folder)
+        follow = dedup_of(run_folder)
+        number = (cancel_run(probe(follow)) if follow is not None else 0) + cancel_run(layout)
     if as_json:
         print(json.dumps({"run": str(run_folder), "jobs_cancelled": number}, indent=1))
         return 0

@@ -21,6 +21,11 @@ from pipelines.run_layout import RUN_DIR
 KIND = "dedup"
 
 
+def default_output(run: Path) -> Path:
+    """`<run>_dedup`, beside the run."""
+    return run.with_name(f"{run.absolute().name}_dedup")
+
+
 class InputRun(BaseModel):
     """A finished run. `against`: its documents are kept already and only serve to remove others."""
 

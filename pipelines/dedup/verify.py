@@ -19,8 +19,8 @@ from pipelines.dedup.cache import family_dir
 from pipelines.dedup.documents import identity, read_documents
 from pipelines.dedup.inputs import KIND, DedupPlan, read_json
 from pipelines.dedup.report import FILE
-from pipelines.dedup.run import records_of
 from pipelines.dedup.sentence_verify import verify_cuts
+from pipelines.dedup.stages import records_of
 from pipelines.dedup.work import PLAN_FILE, Work
 from pipelines.dedup.writer import FAMILY
 from pipelines.errors import SourceError, UserError

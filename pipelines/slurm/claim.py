@@ -51,8 +51,13 @@ class Claim:
         """Whether nobody has taken the task over."""
         return newest(self.path.parent, _rank_of(self.path)) == self.number
 
+    def require(self) -> None:
+        """Raises SourceError when somebody has."""
+        if not self.is_newest:
+            raise SourceError("another job took it over while this one stood still; that one finishes it")
+
     def end(self, outcome: str, reason: str = "") -> None:
-        """Say how it ended: done, failed, requeued or stopped. The first word counts."""
+        """Say how it ended: done, failed, requeued, stopped or overtaken. The first word counts."""
         self._over.set()
         path = self.path.with_suffix(".end")
         if not path.exists():
@@ -71,8 +76,7 @@ class Fence(PipelineStep):
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
         yield from data or ()
-        if not self.claim.is_newest:
-            raise SourceError(f"task {rank}: another job took it over while this one stood still; that one finishes it")
+        self.claim.require()
 
 
 def claims_dir(layout: RunLayout, output_dir: str) -> Path:
@@ -98,6 +102,36 @@ def last_word(layout: RunLayout, output_dir: str, rank: int) -> dict[str, str] |
     return found
 
 
+def history(layout: RunLayout, output_dir: str, rank: int) -> list[dict[str, Any]]:
+    """All claims on a task, oldest first, as `last_word` has one; `over` says whether its job works no more."""
+    folder = claims_dir(layout, output_dir)
+    last, found = newest(folder, rank), []
+    for number in range(last + 1):
+        word: dict[str, Any] = {"over": number < last or is_abandoned(folder, rank, number)}
+        for suffix in ("json", "end"):
+            with suppress(OSError, ValueError):
+                word |= json.loads((folder / f"{rank:05d}.{number}.{suffix}").read_bytes())
+        found.append(word)
+    return found
+
+
+def held(layout: RunLayout, output_dir: str) -> list[tuple[int, dict[str, Any]]]:
+    """(task, who) of all tasks of a source on which somebody works; lists the folder once, however many they are."""
+    folder = claims_dir(layout, output_dir)
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    last: dict[int, int] = {}
+    for name in names:
+        if name.endswith(".json") and not name.startswith("."):
+            task, claim, _ = name.split(".")
+            last[int(task)] = max(int(claim), last.get(int(task), 0))
+    found = []
+    for rank, number in sorted(last.items()):
+        if f"{rank:05d}.{number}.end" not in names and not is_abandoned(folder, rank, number):
+            with suppress(OSError, ValueError):
+                found.append((rank, json.loads((folder / f"{rank:05d}.{number}.json").read_bytes())))
+    return found
+
+
 def take(layout: RunLayout, output_dir: str, rank: int, *, job: str) -> Claim:
     """Claim a task, after waiting for an abandoned claim to be still. Raises SourceError while another job holds it."""
     folder = claims_dir(layout, output_dir)
@@ -105,30 +139,50 @@ def take(layout: RunLayout, output_dir: str, rank: int, *, job: str) -> Claim:
     number = newest(folder, rank)
     if number >= 0:
         _wait_until_abandoned(folder, rank, number)
-    path = folder / f"{rank:05d}.{number + 1}.json"
+    claim = _make(folder, rank, number + 1, job=job)
+    if claim is None:
+        raise SourceError(f"task {rank}: another job has just taken it; this one has nothing to do")
+    return claim
+
+
+def take_if_free(layout: RunLayout, output_dir: str, rank: int, *, job: str, submission: str) -> Claim | None:
+    """Claim a task; None, without waiting, while another job holds it. `submission` is kept with the claim."""
+    folder = claims_dir(layout, output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    number = newest(folder, rank)
+    if number >= 0 and not is_abandoned(folder, rank, number):
+        return None
+    return _make(folder, rank, number + 1, job=job, submission=submission)
+
+
+def _make(folder: Path, rank: int, number: int, **known: str) -> Claim | None:
+    """The claim of this number; None when another process has it."""
+    path = folder / f"{rank:05d}.{number}.json"
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    holder = {"job": job, "node": os.environ.get("SLURMD_NODENAME", socket.gethostname()), "pid": os.getpid()}
+    holder = {**known, "node": os.environ.get("SLURMD_NODENAME", socket.gethostname()), "pid": os.getpid()}
     scratch.write_text(json.dumps(holder), encoding="utf-8")
     try:
         os.link(scratch, path)
     except FileExistsError:
         # link(2): over NFS a link that was made may be answered with an error; the count of links tells.
         if scratch.stat().st_nlink != 2:
-            raise SourceError(f"task {rank}: another job has just taken it; this one has nothing to do") from None
+            return None
     finally:
         scratch.unlink()
-    return Claim(path, number + 1)
+    return Claim(path, number)
+
+
+def is_abandoned(folder: Path, rank: int, number: int) -> bool:
+    """Whether a claim has ended, or its heart stands still."""
+    path = folder / f"{rank:05d}.{number}.json"
+    return path.with_suffix(".end").exists() or _now(folder) - path.stat().st_mtime > STILL_SECONDS
 
 
 def _wait_until_abandoned(folder: Path, rank: int, number: int) -> None:
-    path = folder / f"{rank:05d}.{number}.json"
-    ended = path.with_suffix(".end")
     deadline = time.monotonic() + STILL_SECONDS + HEARTBEAT_SECONDS
-    while not ended.exists():
-        if _now(folder) - path.stat().st_mtime > STILL_SECONDS:
-            return
+    while not is_abandoned(folder, rank, number):
         if time.monotonic() > deadline:
-            holder = json.loads(path.read_bytes())
+            holder = json.loads((folder / f"{rank:05d}.{number}.json").read_bytes())
             raise SourceError(
                 f"task {rank}: job {holder['job']} works on it (node {holder['node']}, process {holder['pid']}); wait "
                 "for it or end it, and run the same command again"

@@ -21,6 +21,8 @@ RESERVED = (
     "mem-per-cpu", "ntasks", "output", "parsable", "partition", "qos", "account", "test-only", "time", "wait", "wrap",
     "kill-on-invalid-dep", "open-mode", "input",
 )  # fmt: skip
+# As many as MinHash has buckets: of a stage with fewer parts than jobs, the others have nothing.
+DEDUP_JOBS = 14
 
 
 def _clean(value: str) -> str:
@@ -70,7 +72,8 @@ class ClusterConfig(BaseModel):
     """What one task is given, and how jobs are submitted.
 
     time: limit of one job, as sbatch writes it; mem_per_cpu_gb: GB (2**30 bytes) for each CPU. max_array_size: jobs in
-    one array; None = what the cluster allows, at most 1000. venv: activate script; None = the environment that submits.
+    one array; None = what the cluster allows, at most 1000. dedup_jobs: jobs of a deduplication, each of one process;
+    None = DEDUP_JOBS; never more than files. venv: activate script; None = the environment that submits.
     node_test_seconds: how long the test job before a submission may wait for a node; 0 = no test job.
     The defaults of cpus_per_task and mem_per_cpu_gb are those of datatrove's SlurmPipelineExecutor (0.10.1).
     """
@@ -84,6 +87,7 @@ class ClusterConfig(BaseModel):
     cpus_per_task: int = Field(default=1, ge=1, le=1024)
     mem_per_cpu_gb: int = Field(default=2, ge=1, le=4096)
     max_array_size: int | None = Field(default=None, ge=1, le=4_000_000)
+    dedup_jobs: int | None = Field(default=None, ge=1, le=4_000_000)
     venv: Annotated[str, AfterValidator(_path)] | None = None
     node_test_seconds: int = Field(default=120, ge=0, le=86_400)
     sbatch: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(default_factory=dict)

@@ -77,6 +77,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "cpus_per_task": (Annotated[int | None, typer.Option(help="Slurm: CPUs of one task.")], None),
     "mem_per_cpu_gb": (Annotated[int | None, typer.Option(help="Slurm: GB of memory for each CPU.")], None),
     "max_array_size": (Annotated[int | None, typer.Option(help="Slurm: jobs in one array, at most.")], None),
+    "dedup_jobs": (Annotated[int | None, typer.Option(help="Slurm: jobs of a deduplication, at most.")], None),
     "venv": (Annotated[str | None, typer.Option(help="Slurm: activate script; else that of this process.")], None),
     "node_test_seconds": (
         Annotated[int | None, typer.Option(help="Slurm: how long a test job may wait for a node before; 0: no test.")],

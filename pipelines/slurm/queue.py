@@ -108,14 +108,14 @@ def _sort_tasks(
                 FailedTask(
                     source=source.key, rank=rank, job=f"{array.job_id}_{element}", state=job.state if job else None,
                     reason=why_incomplete(layout, source.source.output_dir, rank), log=str(log) if log else None,
-                    last_lines=_tail(log) if log else [],
+                    last_lines=last_lines(log) if log else [],
                 )
             )  # fmt: skip
     view.pending = dict(pending)
 
 
-def _tail(path: Path) -> list[str]:
-    """The last lines of a log; secrets were kept out of it when it was written."""
+def last_lines(path: Path) -> list[str]:
+    """The last lines of a log, [] where there is none; secrets were kept out of it when it was written."""
     try:
         with open(path, "rb") as handle:
             handle.seek(0, 2)

@@ -16,19 +16,29 @@ from pipelines.slurm.submission import Array, Submission, log_dir
 
 # SIGUSR1 comes so long before the time limit, or a tenth of a short limit; Slurm may send it up to a minute earlier.
 SIGNAL_SECONDS = 120
+TASK, DEDUP = "pipelines.slurm.task", "pipelines.slurm.dedup_task"
 
 
 def array_script(layout: RunLayout, cluster: ClusterConfig, submission: Submission, array: Array) -> str:
     """The script of one array: element i runs task `array.first` + i of the submission."""
+    options = _array_options(layout, cluster, submission, array)
+    return _script(layout, cluster, submission, options, TASK, str(array.first))
+
+
+def dedup_script(layout: RunLayout, cluster: ClusterConfig, submission: Submission, array: Array) -> str:
+    """The script of the jobs of a deduplication; `layout` is that of its output."""
+    return _script(layout, cluster, submission, _array_options(layout, cluster, submission, array), DEDUP)
+
+
+def _array_options(layout: RunLayout, cluster: ClusterConfig, submission: Submission, array: Array) -> dict[str, str]:
     lead = min(SIGNAL_SECONDS, int(seconds_of(cluster.time) // 10))
-    options = {
+    return {
         "job-name": submission.job_names[0],
         "array": f"0-{array.count - 1}",
         "output": str(log_dir(layout, submission.name) / "%A_%a.out"),
         "signal": f"B:USR1@{lead}",
         "requeue": "",
     }
-    return _script(layout, cluster, submission, options, str(array.first))
 
 
 def finish_script(layout: RunLayout, cluster: ClusterConfig, submission: Submission) -> str:
@@ -38,12 +48,13 @@ def finish_script(layout: RunLayout, cluster: ClusterConfig, submission: Submiss
         "output": str(log_dir(layout, submission.name) / "finish_%j.out"),
         "requeue": "",
     }
-    return _script(layout, cluster, submission, options, "--finish")
+    return _script(layout, cluster, submission, options, TASK, "--finish")
 
 
 def _script(
-    layout: RunLayout, cluster: ClusterConfig, submission: Submission, options: dict[str, str], last_argument: str
+    layout: RunLayout, cluster: ClusterConfig, submission: Submission, options: dict[str, str], *program: str
 ) -> str:
+    """`program`: a module of ours, and what it is told after the folder and the name of the submission."""
     asked = {
         **options,
         "open-mode": "append",
@@ -52,10 +63,8 @@ def _script(
         "kill-on-invalid-dep": "yes",
         **cluster.sbatch,
     }
-    command = ["exec", python_of(cluster), "-m", "pipelines.slurm.task", str(layout.output_folder), submission.name]
-    return "\n".join(
-        ["#!/bin/bash", *directives(asked), "set -eu", *environment(cluster), shlex.join([*command, last_argument]), ""]
-    )
+    command = ["exec", python_of(cluster), "-m", program[0], str(layout.output_folder), submission.name, *program[1:]]
+    return "\n".join(["#!/bin/bash", *directives(asked), "set -eu", *environment(cluster), shlex.join(command), ""])
 
 
 def resources(cluster: ClusterConfig) -> dict[str, str]:

@@ -117,10 +117,15 @@ def _prepared(
             check_path(str(path.absolute()))
         except ValueError as error:
             raise UserError(f"{option}: {error}") from None
+    check_venv(cluster)
+    return prepare(plan, output_folder=output_folder, logging_dir=logging_dir, mirror=mirror, fresh=fresh)
+
+
+def check_venv(cluster: ClusterConfig) -> None:
+    """Raises UserError when the activate script is not there."""
     if cluster.venv is not None and not Path(cluster.venv).is_file():
         example = own_venv() or ".venv/bin/activate"
         raise UserError(f"--venv {cluster.venv}: no such file; give the activate script, as {example}")
-    return prepare(plan, output_folder=output_folder, logging_dir=logging_dir, mirror=mirror, fresh=fresh)
 
 
 def _planned(plan: Plan, layout: RunLayout, size: int) -> Submission | None:

@@ -17,10 +17,13 @@ from typing import Any
 
 import pytest
 
+from tests.data import MINI_HUB, ROOT
 from tests.pipelines.processes import Run
 from tests.slurm import Slurm, throw_away_slurm, why_not
 
 PATIENCE = 120.0
+STAGE_1 = ROOT / "configs" / "smollm3_weighted_config.yaml"
+OPTIONS = ("--mirror", str(MINI_HUB), "--max-datasets", "3", "--target-tokens", "60k", "--tasks", "2")
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +37,15 @@ def box() -> Iterator[Slurm]:
             yield slurm
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Stage 1 on the mini hub by the local executor, and its deduplication beside it."""
+    run = Run(tmp_path_factory.mktemp("local"), STAGE_1, *OPTIONS, script=True)
+    status, text = run.call("--run-dedup")
+    assert status == 0, text
+    return run
 
 
 class SlurmRun(Run):

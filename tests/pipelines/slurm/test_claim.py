@@ -10,7 +10,7 @@ import pytest
 from pipelines.errors import SourceError
 from pipelines.run_layout import RunLayout
 from pipelines.slurm import claim as claims
-from pipelines.slurm.claim import Claim, Fence, claims_dir, last_word, take
+from pipelines.slurm.claim import Claim, Fence, claims_dir, held, last_word, take
 
 
 @pytest.fixture
@@ -98,3 +98,17 @@ def test_who_was_overtaken_does_not_commit(layout: RunLayout) -> None:
         list(Fence(first).run(iter([1, 2])))
     assert list(Fence(second).run(iter([]))) == []
     second.end("done")
+
+
+def test_held_tasks_are_those_with_a_living_holder(layout: RunLayout) -> None:
+    """Ended claims, dead ones and older ones are nobody's; the last claim on a task counts."""
+    assert held(layout, "a/b") == []
+    take(layout, "a/b", 0, job="1_0").end("done")
+    take(layout, "a/b", 1, job="1_1").end("failed")
+    living = take(layout, "a/b", 1, job="2_1")
+    dead = take(layout, "a/b", 2, job="1_2")
+    dead._over.set()
+    time.sleep(0.15)
+    os.utime(dead.path, (1, 1))
+    assert [(rank, who["job"]) for rank, who in held(layout, "a/b")] == [(1, "2_1")]
+    living.end("done")
