@@ -1,4 +1,4 @@
-"""The `cluster:` block of a stage configuration: what Slurm is asked for. It decides where a run works, no document.
+"""The `cluster:` block of a stage configuration: what Slurm or Ray is asked for. It decides no document.
 
 So it is no part of a run's fingerprint, and may change between two attempts. Gives up: settings per source; a source
 that needs more memory sets the memory of all.
@@ -15,6 +15,7 @@ _KEY = re.compile(r"[a-z][a-z0-9-]*")
 _VALUE = re.compile(r"[A-Za-z0-9._,:=/@%+*\[\]&|!()-]*")
 # sbatch(1), --time: minutes, minutes:seconds, h:m:s, days-h, days-h:m, days-h:m:s.
 _TIME = re.compile(r"\d+(:\d{1,2}){0,2}|\d+-\d{1,2}(:\d{1,2}){0,2}")
+_ADDRESS = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 # What the toolkit sets itself; another value would lose tasks or their logs.
 RESERVED = (
     "array", "begin-after", "chdir", "cpus-per-task", "dependency", "error", "export", "export-file", "job-name",
@@ -52,6 +53,12 @@ def _arguments(value: Any) -> Any:
     return found
 
 
+def _ray_address(value: str) -> str:
+    if value != "auto" and not _ADDRESS.fullmatch(value):
+        raise ValueError(f"{value!r} is no address of Ray; write host:port, or auto on a node of the cluster")
+    return value
+
+
 def _path(value: str) -> str:
     check_path(value)
     return value
@@ -71,6 +78,7 @@ class ClusterConfig(BaseModel):
 
     time: limit of one job, as sbatch writes it; mem_per_cpu_gb: GB (2**30 bytes) for each CPU. max_array_size: jobs in
     one array; None = what the cluster allows, at most 1000. venv: activate script; None = the environment that submits.
+    ray_address: host:port or auto; None = $RAY_ADDRESS, or a Ray of the run's own on this machine.
     The defaults of cpus_per_task and mem_per_cpu_gb are those of datatrove's SlurmPipelineExecutor (0.10.1).
     """
 
@@ -84,6 +92,7 @@ class ClusterConfig(BaseModel):
     mem_per_cpu_gb: int = Field(default=2, ge=1, le=4096)
     max_array_size: int | None = Field(default=None, ge=1, le=4_000_000)
     venv: Annotated[str, AfterValidator(_path)] | None = None
+    ray_address: Annotated[str, AfterValidator(_ray_address)] | None = None
     sbatch: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(default_factory=dict)
 
 

@@ -16,7 +16,7 @@ from pipelines.run_layout import RunLayout
 from pipelines.slurm.client import Job, SlurmSilent, cancel, jobs_named
 from pipelines.slurm.submission import Submission, known_jobs, log_dir, submissions
 from pipelines.slurm.task import why_incomplete
-from pipelines.supervisor import is_complete
+from pipelines.task_queue import is_complete
 
 LOG_LINES = 3
 MOST_SHOWN = 10

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import claim as claims
+from pipelines.claim import Claim, Fence, claims_dir, last_word, take
 from pipelines.errors import SourceError
 from pipelines.run_layout import RunLayout
-from pipelines.slurm import claim as claims
-from pipelines.slurm.claim import Claim, Fence, claims_dir, last_word, take
 
 
 @pytest.fixture
