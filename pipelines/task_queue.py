@@ -99,7 +99,7 @@ class TaskQueue:
         source = self.plan.sources[task[0]]
         return source.languages if source.filters else ()
 
-    def _lost(self, task: Task, how: str, advice: str) -> None:
+    def _lost(self, task: Task, how: str, advice: str, what: str = "its worker died") -> None:
         """The worker of a task is gone: the task was complete all the same, or is tried again, or has failed."""
         if is_complete(self.plan, self.layout, task):
             self._tell("done", task)
@@ -109,7 +109,7 @@ class TaskQueue:
             self.queue.insert(0, task)
             self._tell("retried", task, how)
         else:
-            self._fail(task, f"its worker died {MAX_ATTEMPTS} times ({how}){advice}")
+            self._fail(task, f"{what} {MAX_ATTEMPTS} times ({how}){advice}")
 
     def _fail(self, task: Task, reason: str) -> None:
         self.failures[task] = reason

@@ -16,7 +16,6 @@ from typing import Any
 import ray
 from ray.exceptions import OutOfMemoryError, RayError
 
-from pipelines.errors import SourceError
 from pipelines.executors import without_secrets
 from pipelines.plan import Plan
 from pipelines.ray.connection import forwarded
@@ -26,7 +25,7 @@ from pipelines.run_layout import RunLayout
 from pipelines.run_lock import workers_end
 from pipelines.signals import StopRequest
 from pipelines.slurm.config import ClusterConfig, seconds_of
-from pipelines.task_queue import MAX_ATTEMPTS, Profile, Task, TaskQueue, Watcher
+from pipelines.task_queue import MAX_ATTEMPTS, Profile, Task, TaskQueue, Watcher, is_complete
 
 # How long a cluster without a node that fits may stay so; a node that restarts is back sooner.
 LOST_SECONDS = 20.0
@@ -88,7 +87,7 @@ class RaySupervisor(TaskQueue):
             while self.stop.signum is None and (self.queue or any(worker.task for worker in self._workers)):
                 self._step()
         except (RayError, ConnectionError) as error:
-            raise SourceError(f"Ray cannot be asked any more: {why(error)}; run the same command again") from error
+            self._give_up(f"Ray does not answer any more ({why(error)}); run the same command again")
         finally:
             self._end_workers()
 
@@ -132,7 +131,7 @@ class RaySupervisor(TaskQueue):
             elif outcome == "failed":
                 self._fail(task, reason)
             else:
-                self._lost(task, reason, "")
+                self._lost(task, reason, "", "it could not be begun")
         self._give_work(worker)
 
     def _give_work(self, worker: _Worker) -> None:
@@ -186,10 +185,8 @@ class RaySupervisor(TaskQueue):
         now = time.monotonic()
         nodes = ray.nodes()
         if any(node["NodeID"] == self._node_id and not node["Alive"] for node in nodes):
-            raise SourceError(
-                "the Ray node that this command is connected to is lost; finished tasks are kept: run the same command "
-                "again, from a node that lives"
-            )
+            self._give_up("the Ray node of this command is lost; run the same command again, from a node that lives")
+            return
         if any(worker.ready for worker in self._workers):
             self._idle_since, self._unfit_since = now, None
             return
@@ -202,6 +199,16 @@ class RaySupervisor(TaskQueue):
         self._unfit_since = self._unfit_since or now
         if now - self._unfit_since > LOST_SECONDS:
             self._fail_rest("the cluster has lost every node that could run it; start one, and run the same command")
+
+    def _give_up(self, reason: str) -> None:
+        """Nothing more can be heard of any task; what is complete on disk counts."""
+        for worker in self._workers:
+            task, worker.task = worker.task, None
+            if task is not None and is_complete(self.plan, self.layout, task):
+                self._tell("done", task)
+            elif task is not None:
+                self._fail(task, reason)
+        self._fail_rest(reason)
 
     def _end_workers(self) -> None:
         for worker in list(self._workers):

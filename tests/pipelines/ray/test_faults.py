@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,13 @@ from pipelines.errors import UserError
 from pipelines.ray import supervisor as module
 from pipelines.ray.supervisor import RaySupervisor
 from pipelines.ray.worker import TaskWorker
+from pipelines.run_lock import workers_end
 from pipelines.slurm.config import ClusterConfig
 from pipelines.verify import open_run, verify_run
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import Run, finish, is_alive, wait_until, wait_until_gone
-from tests.pipelines.ray.conftest import Box, RayRun, meanwhile
+from tests.pipelines.ray.conftest import RayRun, meanwhile
+from tests.ray_box import Box
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +97,8 @@ def test_a_lost_node(box: Box, source: Path, tmp_path: Path, local: Run) -> None
         victim.append(wait_until(working, "a task on the second node") - 1)
         run.hit(victim[0], signum=signal.SIGSTOP)
         box.kill_second()
-        run.hit(victim[0], signum=signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(run.claim(victim[0])["pid"], signal.SIGCONT)
 
     try:
         with meanwhile(lose):
@@ -127,6 +131,7 @@ def test_the_command_is_killed_and_given_again(box: Box, source: Path, tmp_path:
     process.kill()
     finish(process)
     wait_until_gone(pids)
+    assert workers_end(run.output / "_run", 10), "a worker outlives the command"
     assert run.files().items() < local.files().items()
     before = run.claims()
     marked = {int(Path(path).name) for path in run.markers()}

@@ -15,7 +15,7 @@ import pytest
 from tests.data import MINI_HUB, ROOT
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import Run, finish, wait_until, wait_until_gone
-from tests.pipelines.ray.conftest import Box
+from tests.ray_box import Box
 
 STAGE_1 = ROOT / "configs" / "smollm3_weighted_config.yaml"
 OPTIONS = ("--mirror", str(MINI_HUB), "--max-datasets", "1", "--target-tokens", "20k", "--tasks", "3")
