@@ -16,6 +16,7 @@ from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.executors import SECRET_NAMES, without_secrets
+from pipelines.slurm.config import check_address
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 # Ray's least; documents do not go through its object store.
@@ -40,7 +41,7 @@ def connected(address: str | None) -> Iterator[None]:
     A connection that is there already is used, and left as it is. Raises UserError when nobody answers.
     """
     require_ray()
-    address = address or os.environ.get(ADDRESS_VARIABLE) or None
+    address = address or _from_environment()
     temp_dir = None
     _set_environment(address)
     import ray
@@ -60,6 +61,17 @@ def connected(address: str | None) -> Iterator[None]:
     finally:
         if temp_dir is not None:
             shutil.rmtree(temp_dir, ignore_errors=True)
+
+
+def _from_environment() -> str | None:
+    """`local`, as for Ray itself, is a cluster of our own."""
+    address = os.environ.get(ADDRESS_VARIABLE, "")
+    if address in ("", "local"):
+        return None
+    try:
+        return check_address(address)
+    except ValueError as error:
+        raise UserError(f"{ADDRESS_VARIABLE}: {error}") from None
 
 
 def _set_environment(address: str | None) -> None:

@@ -53,7 +53,8 @@ def _arguments(value: Any) -> Any:
     return found
 
 
-def _ray_address(value: str) -> str:
+def check_address(value: str) -> str:
+    """The address of a Ray cluster. Raises ValueError for what is none, such as `ray://` of Ray Client."""
     if value != "auto" and not _ADDRESS.fullmatch(value):
         raise ValueError(f"{value!r} is no address of Ray; write host:port, or auto on a node of the cluster")
     return value
@@ -92,7 +93,7 @@ class ClusterConfig(BaseModel):
     mem_per_cpu_gb: int = Field(default=2, ge=1, le=4096)
     max_array_size: int | None = Field(default=None, ge=1, le=4_000_000)
     venv: Annotated[str, AfterValidator(_path)] | None = None
-    ray_address: Annotated[str, AfterValidator(_ray_address)] | None = None
+    ray_address: Annotated[str, AfterValidator(check_address)] | None = None
     sbatch: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(default_factory=dict)
 
 

@@ -70,6 +70,15 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         on_ray(ray_address=address).merged(ClusterConfig())
 
 
+def test_what_is_no_address_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken where --ray-address is not given, and `local` means none, as for Ray."""
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with pytest.raises(UserError, match=r"RAY_ADDRESS: .*is no address of Ray"), connected(None):
+        raise AssertionError
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    assert connection._from_environment() is None
+
+
 @pytest.mark.parametrize("address", ["auto", "head:6379", "10.0.0.1:6379", "[fe80::1]:6379"])
 def test_addresses_of_ray(address: str) -> None:
     """In a configuration or on the command line; the command line goes before it."""
