@@ -32,9 +32,9 @@ from pipelines.cli_options import (
     PlanOnly,
     Run,
     RunDedup,
+    RunWorkers,
     TargetTokens,
     Tasks,
-    Workers,
 )
 from pipelines.dedup import cli as dedup_cli
 from pipelines.errors import SourceError, UserError
@@ -61,7 +61,7 @@ app = typer.Typer(
 def run(
     config: Config,
     tasks: Tasks = None,
-    workers: Workers = 2,
+    workers: RunWorkers = None,
     output_folder: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path("datatrove_output/run"),
     logging_dir: LoggingDir = Path("datatrove_logs/run"),
     target_tokens: TargetTokens = None,
@@ -212,7 +212,7 @@ def stage_app(stage: int) -> typer.Typer:
     def command(
         config: Annotated[Path, typer.Option(help="Stage configuration.")] = BUNDLED_CONFIGS / STAGE_CONFIGS[stage],
         tasks: Tasks = None,
-        workers: Workers = 2,
+        workers: RunWorkers = None,
         output_folder: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path(
             f"datatrove_output/stage{stage}"
         ),

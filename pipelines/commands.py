@@ -27,6 +27,7 @@ from pipelines.sources import Catalogue, Listing, entry_of
 # A source is said to be off its budget beyond this, when it drew so many documents that chance is no excuse.
 OFF_BUDGET = 0.1
 ENOUGH_DOCUMENTS = 100
+DEFAULT_WORKERS = 2
 
 
 def execute(
@@ -35,7 +36,7 @@ def execute(
     output_folder: Path,
     logging_dir: Path | None = None,
     tasks: int | None = None,
-    workers: int = 2,
+    workers: int | None = None,
     target_tokens: str | None = None,
     max_datasets: int | None = None,
     datasets: str | None = None,
@@ -79,12 +80,20 @@ def execute(
             mirror=mirror, fresh=fresh, as_json=as_json,
             dedup=with_methods(config.stage.dedup, dedup_method) if run_dedup else None,
         )  # fmt: skip
-    from pipelines.run import run_plan
+    if cluster.executor is Executor.ray:
+        from pipelines.ray.command import run_on_ray
 
-    result = run_plan(
-        plan, config, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"), workers=workers,
-        mirror=mirror, fresh=fresh,
-    )  # fmt: skip
+        result = run_on_ray(
+            plan, config, cluster, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"),
+            workers=workers, mirror=mirror, fresh=fresh,
+        )  # fmt: skip
+    else:
+        from pipelines.run import run_plan
+
+        result = run_plan(
+            plan, config, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"),
+            workers=workers or DEFAULT_WORKERS, mirror=mirror, fresh=fresh,
+        )  # fmt: skip
     dedup_follows = run_dedup and result.ok
     if as_json and not dedup_follows:
         print(json.dumps({"ok": result.ok, **result.model_dump()}, ensure_ascii=False, indent=1))
@@ -100,8 +109,8 @@ def execute(
     from pipelines.dedup.command import execute_dedup, with_methods
 
     status = execute_dedup(
-        output_folder, config=with_methods(config.stage.dedup, dedup_method), workers=workers, fresh=fresh,
-        as_json=as_json, before=result.model_dump(),
+        output_folder, config=with_methods(config.stage.dedup, dedup_method),
+        workers=workers or DEFAULT_WORKERS, fresh=fresh, as_json=as_json, before=result.model_dump(),
     )  # fmt: skip
     if status == 0:
         # Once more, with the duplicates.

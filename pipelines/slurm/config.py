@@ -1,4 +1,4 @@
-"""The `cluster:` block of a stage configuration: what Slurm is asked for. It decides where a run works, no document.
+"""The `cluster:` block of a stage configuration: what Slurm or Ray is asked for. It decides no document.
 
 So it is no part of a run's fingerprint, and may change between two attempts. Gives up: settings per source; a source
 that needs more memory sets the memory of all.
@@ -15,6 +15,7 @@ _KEY = re.compile(r"[a-z][a-z0-9-]*")
 _VALUE = re.compile(r"[A-Za-z0-9._,:=/@%+*\[\]&|!()-]*")
 # sbatch(1), --time: minutes, minutes:seconds, h:m:s, days-h, days-h:m, days-h:m:s.
 _TIME = re.compile(r"\d+(:\d{1,2}){0,2}|\d+-\d{1,2}(:\d{1,2}){0,2}")
+_ADDRESS = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 # What the toolkit sets itself; another value would lose tasks or their logs.
 RESERVED = (
     "array", "begin-after", "chdir", "cpus-per-task", "dependency", "error", "export", "export-file", "job-name",
@@ -54,6 +55,13 @@ def _arguments(value: Any) -> Any:
     return found
 
 
+def check_address(value: str) -> str:
+    """The address of a Ray cluster. Raises ValueError for what is none, such as `ray://` of Ray Client."""
+    if value != "auto" and not _ADDRESS.fullmatch(value):
+        raise ValueError(f"{value!r} is no address of Ray; write host:port, or auto on a node of the cluster")
+    return value
+
+
 def _path(value: str) -> str:
     check_path(value)
     return value
@@ -75,6 +83,7 @@ class ClusterConfig(BaseModel):
     one array; None = what the cluster allows, at most 1000. dedup_jobs: jobs of a deduplication, each of one process;
     None = DEDUP_JOBS; never more than files. venv: activate script; None = the environment that submits.
     node_test_seconds: how long the test job before a submission may wait for a node; 0 = no test job.
+    ray_address: host:port or auto; None = $RAY_ADDRESS, or a Ray of the run's own on this machine.
     The defaults of cpus_per_task and mem_per_cpu_gb are those of datatrove's SlurmPipelineExecutor (0.10.1).
     """
 
@@ -90,6 +99,7 @@ class ClusterConfig(BaseModel):
     dedup_jobs: int | None = Field(default=None, ge=1, le=4_000_000)
     venv: Annotated[str, AfterValidator(_path)] | None = None
     node_test_seconds: int = Field(default=120, ge=0, le=86_400)
+    ray_address: Annotated[str, AfterValidator(check_address)] | None = None
     sbatch: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(default_factory=dict)
 
 

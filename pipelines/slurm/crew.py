@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from pipelines.claim import Claim, history, take_if_free
 from pipelines.dedup.pool import run_job
 from pipelines.dedup.stages import is_complete
 from pipelines.dedup.work import Job, Work
 from pipelines.errors import SourceError
-from pipelines.slurm.claim import Claim, history, take_if_free
 from pipelines.supervisor import MAX_ATTEMPTS
 
 # Waiting for pieces of others: short at first, since most are; 5 s cost nothing where one takes minutes.
@@ -24,7 +24,7 @@ FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS = 0.2, 5.0
 
 
 def claims_of(stage: str) -> str:
-    """Where the claims on the pieces of a stage are; see pipelines.slurm.claim.claims_dir."""
+    """Where the claims on the pieces of a stage are; see pipelines.claim.claims_dir."""
     return f"dedup/{stage}"
 
 

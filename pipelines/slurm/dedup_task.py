@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipelines.claim import claims_dir
 from pipelines.dedup.inputs import DedupPlan
 from pipelines.dedup.stages import FINISH, all_stages, is_complete, start
 from pipelines.dedup.work import PLAN_FILE, Job, Work
@@ -23,7 +24,6 @@ from pipelines.errors import SourceError, UserError
 from pipelines.executors import SafeLog, without_secrets
 from pipelines.manifest import check_continues, deciding_versions, read_manifest
 from pipelines.run_lock import share_workers_lock
-from pipelines.slurm.claim import claims_dir
 from pipelines.slurm.crew import AllDone, Jobs, claims_of
 from pipelines.slurm.dedup_launch import DedupLaunch, open_plan, probe, read_launch
 from pipelines.slurm.submission import SETTLED, read_submission, submission_dir

@@ -17,7 +17,7 @@ from pipelines.slurm.client import Job, SlurmSilent, cancel, jobs_named
 from pipelines.slurm.pending import meaning
 from pipelines.slurm.submission import SETTLED, Submission, known_jobs, log_dir, submission_dir, submissions
 from pipelines.slurm.task import why_incomplete
-from pipelines.supervisor import is_complete
+from pipelines.task_queue import is_complete
 
 LOG_LINES = 3
 MOST_SHOWN = 10

@@ -34,7 +34,7 @@ from pipelines.slurm.submission import (
     submission_dir,
 )
 from pipelines.slurm.task import incomplete_reasons
-from pipelines.supervisor import is_complete
+from pipelines.task_queue import is_complete
 
 SCRIPTS_DIR = "slurm_scripts"
 _POLL_SECONDS = 2.0

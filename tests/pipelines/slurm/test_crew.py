@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import claim as claims
+from pipelines.claim import take_if_free
 from pipelines.dedup.config import DedupConfig, MinhashConfig
 from pipelines.dedup.inputs import freeze, plan_fingerprint_data
 from pipelines.dedup.run import run_dedup
@@ -16,9 +18,7 @@ from pipelines.dedup.verify import open_dedup, verify_dedup
 from pipelines.dedup.work import Work
 from pipelines.errors import SourceError
 from pipelines.manifest import fingerprint
-from pipelines.slurm import claim as claims
 from pipelines.slurm import crew
-from pipelines.slurm.claim import take_if_free
 from pipelines.slurm.crew import AllDone, Jobs, claims_of
 from pipelines.slurm.dedup_launch import probe
 from pipelines.supervisor import MAX_ATTEMPTS

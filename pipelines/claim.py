@@ -4,16 +4,17 @@
     _run/stages/<fingerprint>/claims/<source>/00003.1.end     how that ended
 
 A claim is never removed. The next one is made under the next number, by an exclusive link, so that of two that find the
-same claim abandoned only one goes on. Abandoned = ended, or without a heartbeat for STILL_SECONDS, by the clock of the
-file system. flock would do with one machine; network file systems often have none. Gives up: certainty about a process
-that is frozen for longer than that and then wakes up; it finds a newer claim when it wants to commit, and fails; its
-work files are its own (see RunLayout.attempt).
+same claim abandoned only one goes on. Abandoned = ended, or of a process of this machine that is gone, or without a
+heartbeat for STILL_SECONDS, by the clock of the file system. flock would do with one machine; network file systems
+often have none. Gives up: certainty about a process that is frozen for longer than that and then wakes up; it finds a
+newer claim when it wants to commit, and fails; its work files are its own (see RunLayout.attempt).
 """
 
 import json
 import os
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +31,10 @@ from pipelines.run_layout import RunLayout
 
 HEARTBEAT_SECONDS = 5.0
 STILL_SECONDS = 20.0
+
+
+class ClaimHeldError(SourceError):
+    """Another process works on the task, or has just taken it."""
 
 
 class Claim:
@@ -132,16 +137,19 @@ def held(layout: RunLayout, output_dir: str) -> list[tuple[int, dict[str, Any]]]
     return found
 
 
-def take(layout: RunLayout, output_dir: str, rank: int, *, job: str) -> Claim:
-    """Claim a task, after waiting for an abandoned claim to be still. Raises SourceError while another job holds it."""
+def take(layout: RunLayout, output_dir: str, rank: int, *, job: str, node: str | None = None) -> Claim:
+    """Claim a task, after waiting for an abandoned claim to be still. Raises ClaimHeldError while another job holds it.
+
+    job, node: who asks, for people; `node` is Slurm's name of the machine, or its own, when it is not given.
+    """
     folder = claims_dir(layout, output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     number = newest(folder, rank)
     if number >= 0:
         _wait_until_abandoned(folder, rank, number)
-    claim = _make(folder, rank, number + 1, job=job)
+    claim = _make(folder, rank, number + 1, job=job, **({"node": node} if node else {}))
     if claim is None:
-        raise SourceError(f"task {rank}: another job has just taken it; this one has nothing to do")
+        raise ClaimHeldError(f"task {rank}: another job has just taken it; this one has nothing to do")
     return claim
 
 
@@ -159,7 +167,8 @@ def _make(folder: Path, rank: int, number: int, **known: str) -> Claim | None:
     """The claim of this number; None when another process has it."""
     path = folder / f"{rank:05d}.{number}.json"
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    holder = {**known, "node": os.environ.get("SLURMD_NODENAME", socket.gethostname()), "pid": os.getpid()}
+    node = known.pop("node", None) or os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+    holder = {**known, "node": node, "pid": os.getpid(), "process": process_identity(os.getpid())}
     scratch.write_text(json.dumps(holder), encoding="utf-8")
     try:
         os.link(scratch, path)
@@ -175,7 +184,7 @@ def _make(folder: Path, rank: int, number: int, **known: str) -> Claim | None:
 def is_abandoned(folder: Path, rank: int, number: int) -> bool:
     """Whether a claim has ended, or its heart stands still."""
     path = folder / f"{rank:05d}.{number}.json"
-    return path.with_suffix(".end").exists() or _now(folder) - path.stat().st_mtime > STILL_SECONDS
+    return path.with_suffix(".end").exists() or _is_gone(path) or _now(folder) - path.stat().st_mtime > STILL_SECONDS
 
 
 def _wait_until_abandoned(folder: Path, rank: int, number: int) -> None:
@@ -183,11 +192,35 @@ def _wait_until_abandoned(folder: Path, rank: int, number: int) -> None:
     while not is_abandoned(folder, rank, number):
         if time.monotonic() > deadline:
             holder = json.loads((folder / f"{rank:05d}.{number}.json").read_bytes())
-            raise SourceError(
+            raise ClaimHeldError(
                 f"task {rank}: job {holder['job']} works on it (node {holder['node']}, process {holder['pid']}); wait "
                 "for it or end it, and run the same command again"
             )
         time.sleep(0.5)
+
+
+def process_identity(pid: int) -> str | None:
+    """Boot, namespace, number and start of a live process: no other has the same. None where the system cannot say."""
+    if sys.platform != "linux":
+        return None
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        state, *rest = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return None if state in "ZX" else f"{boot} {os.readlink('/proc/self/ns/pid')} {pid} {rest[18]}"
+    except OSError:
+        return None
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether a claim's process was one of this machine and has ended; of other machines only the heartbeat tells."""
+    try:
+        holder = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    known, mine = holder.get("process"), process_identity(os.getpid())
+    if known is None or mine is None or known.split()[:2] != mine.split()[:2]:
+        return False
+    return process_identity(holder["pid"]) != known
 
 
 def _now(folder: Path) -> float:
