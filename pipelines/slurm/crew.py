@@ -16,7 +16,7 @@ from pipelines.claim import Claim, history, take_if_free
 from pipelines.dedup.pool import run_job
 from pipelines.dedup.stages import is_complete
 from pipelines.dedup.work import Job, Work
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, UserError
 from pipelines.supervisor import MAX_ATTEMPTS
 
 # Waiting for pieces of others: short at first, since most are; 5 s cost nothing where one takes minutes.
@@ -106,7 +106,7 @@ class Jobs:
         own = replace(work, layout=attempt, fence=claim.require)
         try:
             run_job(own, job, number)
-        except SourceError as error:
+        except (SourceError, UserError) as error:
             claim.end("failed" if claim.is_newest else "overtaken", str(error))
             self.note(f"FAILED {name} {number}: {error}")
             self.claim = None
