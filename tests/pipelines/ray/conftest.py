@@ -33,6 +33,9 @@ def box() -> Iterator[Box]:
             ray.shutdown()
 
 
+PATIENCE = 240.0  # seconds; a busy machine takes a minute to start a worker
+
+
 class RayRun(Run):
     """A run of this process on the box; `call_here` is its command."""
 
@@ -51,7 +54,9 @@ class RayRun(Run):
     def claim(self, rank: int, number: int = 0) -> dict[str, Any]:
         """The claim on a task of a run of one source, as soon as it is there."""
         pattern = f"_run/stages/*/claims/*/*/{rank:05d}.{number}.json"
-        path = wait_until(lambda: next(iter(self.output.glob(pattern)), None), f"claim {number} on task {rank}")
+        path = wait_until(
+            lambda: next(iter(self.output.glob(pattern)), None), f"claim {number} on task {rank}", PATIENCE
+        )
         return dict(json.loads(path.read_bytes()))
 
     def claims(self) -> dict[int, int]:
@@ -84,7 +89,7 @@ def meanwhile(*deeds: Callable[[], None]) -> Iterator[None]:
     thread = threading.Thread(target=do, daemon=True)
     thread.start()
     yield
-    thread.join(90)
+    thread.join(PATIENCE)
     assert not thread.is_alive(), "what should have happened meanwhile did not"
     if wrong:
         raise wrong[0]

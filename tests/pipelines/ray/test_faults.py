@@ -23,7 +23,7 @@ from pipelines.slurm.config import ClusterConfig
 from pipelines.verify import open_run, verify_run
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import Run, finish, is_alive, wait_until, wait_until_gone
-from tests.pipelines.ray.conftest import RayRun, meanwhile
+from tests.pipelines.ray.conftest import PATIENCE, RayRun, meanwhile
 from tests.ray_box import Box
 
 
@@ -94,7 +94,7 @@ def test_a_lost_node(box: Box, source: Path, tmp_path: Path, local: Run) -> None
             found = [rank for rank in run.claims() if run.claim(rank)["node"].endswith(second)]
             return found[0] + 1 if found else None
 
-        victim.append(wait_until(working, "a task on the second node") - 1)
+        victim.append(wait_until(working, "a task on the second node", PATIENCE) - 1)
         run.hit(victim[0], signum=signal.SIGSTOP)
         box.kill_second()
         with suppress(ProcessLookupError):
@@ -127,7 +127,7 @@ def test_the_command_is_killed_and_given_again(box: Box, source: Path, tmp_path:
     """Ray ends the workers of a process that is gone; the same command does the tasks that were not complete, once."""
     run = RayRun(box, tmp_path / "run", source, tasks=3)
     process = run.start("--executor", "ray", "--ray-address", box.address)
-    pids = [run.claim(rank)["pid"] for rank in wait_until(run.claims, "the first claim")]
+    pids = [run.claim(rank)["pid"] for rank in wait_until(run.claims, "the first claim", PATIENCE)]
     process.kill()
     finish(process)
     wait_until_gone(pids)

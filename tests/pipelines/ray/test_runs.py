@@ -15,6 +15,7 @@ import pytest
 from tests.data import MINI_HUB, ROOT
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import Run, finish, wait_until, wait_until_gone
+from tests.pipelines.ray.conftest import PATIENCE
 from tests.ray_box import Box
 
 STAGE_1 = ROOT / "configs" / "smollm3_weighted_config.yaml"
@@ -60,7 +61,7 @@ def test_a_ray_of_its_own_is_seen_by_nobody_else(tmp_path: Path, box_folder: Pat
     run.env["RAY_TMPDIR"] = str(box_folder)
     process = run.start("--executor", "ray")
     try:
-        wait_until(lambda: list(run.output.glob("_run/stages/*/claims/*/*/*.json")), "the first claim")
+        wait_until(lambda: list(run.output.glob("_run/stages/*/claims/*/*/*.json")), "the first claim", PATIENCE)
         ours = processes_with(f"RAY_AUTH_TOKEN={token}")
         heard = [place for pid in ours for place in listening(pid)]
         folders = list(box_folder.iterdir())
