@@ -3,7 +3,7 @@
 `signals_of(step, document)` measures what the rules of one filter compare with their thresholds. The numbers are the
 filter's own, digit for digit (datatrove's helpers, the same words, the same divisions), so that comparing them with the
 filter's thresholds gives its verdict and reason. Gives up: speed. A filter stops at the first rule that drops; here all
-n-grams of all sizes are counted, in Python: about 3 ms for a document of 3,000 characters (benchmarks/audit_signals.py)
+n-grams of all sizes are counted, in Python: 3 ms for a document of 3,000 characters (benchmarks/audit_signals.py).
 """
 
 import re
