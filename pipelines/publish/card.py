@@ -75,8 +75,8 @@ def _summary(publication: Publication) -> str:
     tokens, text = sum(s.tokens for s in facts.written), sum(s.text_bytes for s in facts.written)
     sources = f"{len(facts.written)} source{'s' if len(facts.written) != 1 else ''}"
     found = (
-        f"{facts.num_documents:,} documents from {sources}: {show_bytes(text)} of text, about {show_count(tokens)} tokens. "
-        "Built with smoltrove on datatrove; every number below is counted."
+        f"{facts.num_documents:,} documents from {sources}: {show_bytes(text)} of text, about {show_count(tokens)} "
+        "tokens. Built with smoltrove on datatrove; every number below is counted."
     )
     # Of a whole configuration, of which the run may have taken a part.
     return found + (

@@ -101,7 +101,8 @@ def source(name: str, **more: Any) -> SourceFacts:
     """A made source with one document."""
     made: dict[str, Any] = {
         "source": f"{name}/default", "output_dir": f"{name.replace('/', '_')}/default", "license": None, "gated": False,
-        "revision": None, "hub_name": None, "origin": None, "category": None, "languages": (), "profile": "p", "filters": (),
+        "revision": None, "hub_name": None, "origin": None,
+        "category": None, "languages": (), "profile": "p", "filters": (),
         "epochs": 1.0, "share": 1.0, "steps": (Step(what="filter", rows=1, written=1),), "documents": 1,
         "text_bytes": 10, "tokens": 3,
     }  # fmt: skip
