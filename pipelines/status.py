@@ -112,8 +112,8 @@ def show_status(run_folder: Path, *, reasons: bool = False, as_json: bool = Fals
 def watch_status(run_folder: Path, every: float) -> int:
     """Print the state of a run, or of a deduplication, again and again until nobody works on it any more.
 
-    A look every `every` seconds: on a terminal in place, elsewhere only what has changed. Returns 0 for a complete one,
-    else 1, and 130 after Ctrl-C, which ends the watching only.
+    A look every `every` seconds: on a terminal in place, elsewhere only what has changed. Returns 0 when it is
+    complete, and the deduplication that follows it is; else 1, and 130 after Ctrl-C, which ends the watching only.
     """
     before, look = "", _look_of(run_folder)
     try:
@@ -129,7 +129,8 @@ def watch_status(run_folder: Path, every: float) -> int:
                     before = text.getvalue()
                     print(f"{datetime.now().isoformat(timespec='seconds')}\n{before}", flush=True)
             if found.over:
-                return 0 if found.complete else 1
+                follow = found.dedup if isinstance(found, Standing) else None
+                return 0 if found.complete and (follow is None or follow.complete) else 1
             time.sleep(every)
     except KeyboardInterrupt:
         print("watching ends, the run goes on", file=sys.stderr)

@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from pipelines.slurm.dedup_status import DedupView
 from pipelines.slurm.pending import meaning
+from pipelines.status import watch_status
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import HANG_SECONDS, Run
 from tests.pipelines.slurm.conftest import SlurmRun, until
@@ -84,6 +88,18 @@ def test_a_finished_local_run_ends_the_watching_at_once(tmp_path: Path) -> None:
     for once in ("--json", "--reasons"):
         status, text = run.tool("status", "--watch", once)
         assert (status, text) == (2, f"error: --watch: does not go with {once}, which answers once\n")
+
+
+@pytest.mark.parametrize(("state", "status"), [("complete", 0), ("incomplete", 1)])
+def test_a_deduplication_that_failed_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, status: int
+) -> None:
+    """The filters alone are not what was asked for when their deduplication was put into the queue with them."""
+    run = Run(tmp_path / "run", write_one_source(tmp_path, 5))
+    assert run.call()[0] == 0
+    view = DedupView(output_folder=str(tmp_path), state=state)
+    monkeypatch.setattr("pipelines.status._dedup_view_of", lambda _: view)
+    assert watch_status(run.output, 1.0) == status
 
 
 def test_reasons_of_slurm_are_read_with_their_details() -> None:
