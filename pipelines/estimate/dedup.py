@@ -1,8 +1,8 @@
 """What the deduplication of a predicted run takes: its own formulas, on files that are not written yet.
 
 Memory and disk are `smoltrove dedup --explain`'s (pipelines/dedup/explain.py); CPU time is its sample
-(pipelines/dedup/cost.py) on the documents that the estimate has written. Gives up: more machines than one, which
-deduplication does not use.
+(pipelines/dedup/cost.py) on the documents that the estimate has written. Gives up: jobs on several nodes, which share
+the stages; the wall time is that of one node.
 """
 
 from collections.abc import Mapping
