@@ -1,7 +1,6 @@
-"""What the Gopher filters measure on a text, each quantity by name with the limits that a filter sets for it.
+"""Which quantities of the Gopher filters a report draws: their titles, bins, and the limits that a profile sets.
 
-The numbers are those of filters/signals.py, under names for people. Gives up: speed (some milliseconds a document), so
-it is for samples; spam phrases and lengths.
+`filters.signals` measures them. Gives up: spam phrases and lengths.
 """
 
 import math
@@ -14,7 +13,7 @@ from pydantic import BaseModel
 
 from filters import FILTERS
 from filters.language import normalise_language
-from filters.signals import SPLIT, quality_signals, repetition_signals
+from filters.signals import signals_of
 from pipelines.profiles import FilterSpec
 
 QUALITY, REPETITION = "gopher_quality", "gopher_repetition"
@@ -34,23 +33,23 @@ class Signal:
 
 
 SIGNALS: dict[str, Signal] = {
-    "words": Signal(
+    "doc_words": Signal(
         "words that are not only punctuation", tuple(2 ** (i / 2) for i in range(41)), "min_doc_words", "max_doc_words",
         log=True,
     ),
-    "mean_word_length": Signal(
+    "avg_word_length": Signal(
         "mean word length, characters", tuple(i / 2 for i in range(41)), "min_avg_word_length", "max_avg_word_length"
     ),
-    "hashes_per_word": Signal("hash signs per word", _SMALL_SHARE, high="max_symbol_word_ratio"),
-    "ellipses_per_word": Signal("ellipses per word", _SMALL_SHARE, high="max_symbol_word_ratio"),
+    "hashes": Signal("hash signs per word", _SMALL_SHARE, high="max_symbol_word_ratio"),
+    "ellipses": Signal("ellipses per word", _SMALL_SHARE, high="max_symbol_word_ratio"),
     "bullet_lines": Signal("lines that start with a bullet, share", _SHARE, high="max_bullet_lines_ratio"),
     "ellipsis_lines": Signal("lines that end with an ellipsis, share", _SHARE, high="max_ellipsis_lines_ratio"),
-    "words_with_letter": Signal("words with a letter, share", _SHARE, low="max_non_alpha_words_ratio"),
+    "alpha_words": Signal("words with a letter, share", _SHARE, low="max_non_alpha_words_ratio"),
     "stop_words": Signal("different stop words", tuple(float(i) for i in range(31)), low="min_stop_words"),
-    "repeated_lines": Signal("repeated lines, share", _SHARE, high="dup_line_frac"),
-    "repeated_paragraphs": Signal("repeated paragraphs, share", _SHARE, high="dup_para_frac"),
-    "chars_in_repeated_lines": Signal("characters in repeated lines, share", _SHARE, high="dup_line_char_frac"),
-    "chars_in_repeated_paragraphs": Signal(
+    "dup_line_frac": Signal("repeated lines, share", _SHARE, high="dup_line_frac"),
+    "dup_para_frac": Signal("repeated paragraphs, share", _SHARE, high="dup_para_frac"),
+    "dup_line_char_frac": Signal("characters in repeated lines, share", _SHARE, high="dup_line_char_frac"),
+    "dup_para_char_frac": Signal(
         "characters in repeated paragraphs, share", _SHARE, high="dup_para_char_frac"
     ),
     **{
@@ -58,24 +57,10 @@ SIGNALS: dict[str, Signal] = {
         for n in (2, 3, 4)
     },
     **{
-        f"duplicated_{n}_grams": Signal(f"characters in repeated {n}-grams, share", _SHARE, high=f"dup_{n}_grams")
+        f"duplicated_{n}_n_grams": Signal(f"characters in repeated {n}-grams, share", _SHARE, high=f"dup_{n}_grams")
         for n in range(5, 11)
     },
 }  # fmt: skip
-
-# Names of filters/signals.py that are other ones here.
-_NAMES = {
-    "doc_words": "words",
-    "avg_word_length": "mean_word_length",
-    "hashes": "hashes_per_word",
-    "ellipses": "ellipses_per_word",
-    "alpha_words": "words_with_letter",
-    "dup_line_frac": "repeated_lines",
-    "dup_para_frac": "repeated_paragraphs",
-    "dup_line_char_frac": "chars_in_repeated_lines",
-    "dup_para_char_frac": "chars_in_repeated_paragraphs",
-    **{f"duplicated_{n}_n_grams": f"duplicated_{n}_grams" for n in range(5, 11)},
-}
 
 
 class Limits(BaseModel):
@@ -122,15 +107,10 @@ class Measures:
         language = code if code in self.languages else ""
         found: dict[str, float] = {}
         for rules in self.rules(language):
-            measured = (quality_signals if rules.family == QUALITY else repetition_signals)(rules, document.text)
-            if (
-                not document.text.strip()
-                or measured.get("words_error", SPLIT) != SPLIT
-                or not measured.get("all_words", 1)
-            ):
-                return language, {}
-            found |= {_NAMES.get(name, name): value for name, value in measured.items() if not math.isnan(value)}
-        return language, {name: value for name, value in found.items() if name in SIGNALS}
+            found |= signals_of(rules, document)
+        if found.get("words_error") or not document.text.strip():
+            return language, {}
+        return language, {name: value for name, value in found.items() if name in SIGNALS and not math.isnan(value)}
 
 
 def _code(language: Any) -> str:

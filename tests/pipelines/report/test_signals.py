@@ -52,8 +52,8 @@ def test_documents_are_measured_by_the_rules_of_their_language() -> None:
     for language, expected in (("vi", "vi"), ("vie_Latn", "vi"), ("en", ""), ("de", ""), (None, ""), (["vi"], "")):
         document = Document(text=MADE[2], id="1", metadata={"language": language})
         assert measures.measure(document)[0] == expected
-    assert measures.limits("vi")["duplicated_5_grams"].high == 0.337
-    assert measures.limits("")["duplicated_5_grams"].high == 0.15
+    assert measures.limits("vi")["duplicated_5_n_grams"].high == 0.337
+    assert measures.limits("")["duplicated_5_n_grams"].high == 0.15
 
 
 @pytest.mark.parametrize("text", ["", "   \n ", "\ud800 surrogate", "x" * 60_000])
@@ -66,4 +66,4 @@ def test_disabled_rules_have_no_limit() -> None:
     limits = Measures((spec,)).limits("")
     assert "stop_words" not in limits
     assert "bullet_lines" not in limits
-    assert (limits["words"].low, limits["words"].high) == (50, 100000)
+    assert (limits["doc_words"].low, limits["doc_words"].high) == (50, 100000)
