@@ -6,13 +6,25 @@ between two steps; a step that takes minutes is silent for as long.
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines.progress import PLAIN_EVERY_SECONDS, time_left
 from pipelines.quantities import show_bytes
+
+Item = TypeVar("Item")
+
+
+def metered(items: Sequence[Item], what: str, unit: str) -> Iterator[Item]:
+    """The items, counted as they are taken."""
+    with Meter(what, len(items), unit) as meter:
+        for item in items:
+            yield item
+            meter.advance()
 
 
 class Meter:

@@ -17,6 +17,7 @@ from pipelines.audit.signals_file import Scores, is_signals, read_signals, write
 from pipelines.audit.table import print_audit
 from pipelines.audit.what_if import parse_changes, refuse_unknown
 from pipelines.errors import UserError
+from pipelines.meter import metered
 from pipelines.needs import needs_of
 
 
@@ -99,5 +100,11 @@ def _measure(drawn: Sequence[Drawn]) -> Scores:
         chain = Chain(profile.filters)
         documents = [(one.source, document) for one in members for document in one.documents]
         console.print(f"audit {name}: {len(documents):,} documents", markup=False, soft_wrap=True)
-        scores.append((name if number == 1 else f"{name}#{number}", chain, score(chain, documents)))
+        scores.append(
+            (
+                name if number == 1 else f"{name}#{number}",
+                chain,
+                score(chain, metered(documents, "judging", "documents")),
+            )
+        )
     return scores

@@ -23,6 +23,7 @@ from pipelines.calibrate.profile_file import profile_text, specs_of
 from pipelines.calibrate.quantiles import DEFAULT, of_english, of_tail
 from pipelines.curriculum import PROFILES_NAME
 from pipelines.errors import UserError
+from pipelines.meter import metered
 from pipelines.profiles import FilterSpec, load_profiles
 
 WIDTH = 160
@@ -113,7 +114,7 @@ def _documents(folder: Path, sample: int, seed: int, columns: dict[str, str | No
 def _kept(documents: list[Document], specs: tuple[FilterSpec, ...]) -> tuple[float, float]:
     """(share of documents, share of bytes) of the trusted text that a chain keeps."""
     chain = Chain(specs)
-    scored = score(chain, (("", document) for document in documents))
+    scored = score(chain, metered([("", document) for document in documents], "measuring", "documents"))
     kept = judge(chain, scored).kept
     return float(kept.mean()), float(scored.num_bytes[kept].sum() / scored.num_bytes.sum())
 

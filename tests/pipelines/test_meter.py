@@ -51,6 +51,20 @@ def test_it_can_be_silent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert capsys.readouterr() == ("", "")
 
 
+def test_what_is_counted_is_what_comes_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    found = []
+    for item in module.metered(["a", "b"], "judging", "documents"):
+        clock.now += 11
+        found.append(item)
+    assert found == ["a", "b"]
+    assert capsys.readouterr().err.splitlines() == [
+        "judging: 1 of 2 documents, 0:00:11 left",
+        "judging: 2 of 2 documents",
+    ]
+
+
 def test_nothing_to_do_is_no_division(capsys: pytest.CaptureFixture[str]) -> None:
     with Meter("x", 0, "files") as meter:
         meter.advance(0)
