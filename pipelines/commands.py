@@ -13,7 +13,8 @@ from rich.table import Table
 from pipelines.compression import parse_compression
 from pipelines.config import LoadedConfig, load_config
 from pipelines.curriculum import earlier_stages, profiles_of
-from pipelines.errors import UserError
+from pipelines.errors import ConfigError, UserError
+from pipelines.mirror.record import MirrorRecord, not_held
 from pipelines.native_counts import added, in_one_line
 from pipelines.outcome import SourceOutcome
 from pipelines.plan import Plan, PlannedSource, make_plan
@@ -107,7 +108,7 @@ def execute(
 def build_plan(
     config: LoadedConfig,
     *,
-    output_folder: Path,
+    output_folder: Path | None,
     tasks: int | None = None,
     target_tokens: str | None = None,
     max_datasets: int | None = None,
@@ -117,15 +118,21 @@ def build_plan(
     keep_dropped: bool = False,
     fresh: bool = False,
     compression: str | None = None,
+    catalogue: Catalogue | None = None,
 ) -> Plan:
-    """The plan for a configuration and the options of a command line. Raises UserError for wrong input."""
+    """The plan for a configuration and the options of a command line. Raises UserError for wrong input.
+
+    output_folder: of the run that may be there already, whose listings are kept. catalogue: in place of the one that
+    `mirror` means; then nothing is said about files that a mirror does not have.
+    """
     try:
         target = parse_quantity(target_tokens) if target_tokens is not None else config.stage.target_tokens
     except ValueError as error:
         raise UserError(f"--target-tokens: {error}") from None
     output = None if compression is None else parse_compression(compression)
-    before = None if fresh else _plan_of(output_folder)
-    catalogue = Catalogue(mirror=mirror, config_dir=config.path.parent, frozen=_frozen_by(before))
+    before = None if fresh or output_folder is None else _plan_of(output_folder)
+    own_catalogue = catalogue is None
+    catalogue = catalogue or Catalogue(mirror=mirror, config_dir=config.path.parent, frozen=_frozen_by(before))
     earlier = earlier_stages(
         config, catalogue, scale=target / config.stage.target_tokens, after=after, datasets=datasets,
         max_datasets=max_datasets,
@@ -137,9 +144,29 @@ def build_plan(
         config, profiles_of(config), catalogue=catalogue, target_tokens=target, tasks=tasks, datasets=datasets,
         max_datasets=max_datasets, offsets=earlier.ends, frozen=frozen, keep_dropped=keep_dropped, output=output,
     )  # fmt: skip
+    notes = [*plan.notes, *earlier.notes]
+    if own_catalogue and mirror is not None:
+        _refuse_not_mirrored(plan, mirror, catalogue.record)
+        if catalogue.record is not None:
+            notes.append(f"files listed on the Hub are read from the mirror {mirror}, at the same commits")
     own = {entry_of(source.source): source.listing for source in plan.sources}
     others = {entry: listing for entry, listing in catalogue.given.items() if own.get(entry) != listing}
-    return plan.model_copy(update={"notes": (*plan.notes, *earlier.notes), "earlier": others})
+    return plan.model_copy(update={"notes": tuple(notes), "earlier": others})
+
+
+def _refuse_not_mirrored(plan: Plan, mirror: Path, record: MirrorRecord | None) -> None:
+    """A plan out of the Hub's listings needs all its files; one out of a folder has what is there."""
+    problems = []
+    for source in plan.sources:
+        missing = not_held(record, source.source.name, source.files) if source.listing.kind == "hub" else []
+        if missing:
+            problems.append(
+                f"{source.where}: {source.key}: {len(missing)} of {len(source.files)} planned files are not in the "
+                f"mirror {mirror} ({missing[0]}{', ...' if len(missing) > 1 else ''}); run `smoltrove mirror` with the "
+                "same options where there is a network"
+            )
+    if problems:
+        raise ConfigError(problems)
 
 
 def _plan_of(output_folder: Path) -> Plan | None:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.blobs import BlobStore
-from pipelines.sources import Listing
+from pipelines.mirror.blobs import HeldBlobs
+from pipelines.mirror.record import read_lost
+from pipelines.sources import FileInfo, Listing
 from pipelines.traffic import Traffic
 
 RUN_DIR = "_run"
@@ -71,8 +73,17 @@ class RunLayout:
         """The ledger record of a task."""
         return self.records_dir(output_dir) / f"{rank:05d}.json"
 
+    def uri(self, name: str, listing: Listing, file: FileInfo) -> str:
+        """What is opened for a file of the repository `name`; a mirror holds files that were listed on the Hub."""
+        if listing.kind == "hub" and self.mirror is not None:
+            return str(self.mirror / name / file.path)
+        return f"{listing.base}/{file.path}"
+
     def blobs(self, listing: Listing, traffic: Traffic | None = None) -> BlobStore:
         """Where the files of code sources come from: the mirror that the source is read from, or Software Heritage."""
-        if listing.kind == "mirror" and self.mirror is not None:
-            return BlobStore(self.mirror / BLOBS_DIR, traffic=traffic)
-        return BlobStore(traffic=traffic)
+        if listing.kind == "local" or self.mirror is None:
+            return BlobStore(traffic=traffic)
+        folder = self.mirror / BLOBS_DIR
+        if listing.kind == "hub":
+            return HeldBlobs(folder, read_lost(self.mirror), traffic=traffic)
+        return BlobStore(folder, traffic=traffic)
