@@ -30,6 +30,7 @@ from pipelines.cli_options import (
     PlanOnly,
     Run,
     RunDedup,
+    ScratchFolder,
     TargetTokens,
     Tasks,
     Workers,
@@ -58,7 +59,9 @@ def run(
     config: Config,
     tasks: Tasks = None,
     workers: Workers = 2,
-    output_folder: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path("datatrove_output/run"),
+    output_folder: Annotated[Path, typer.Option(help="Folder for the documents, or s3://bucket/path.")] = Path(
+        "datatrove_output/run"
+    ),
     logging_dir: LoggingDir = Path("datatrove_logs/run"),
     target_tokens: TargetTokens = None,
     max_datasets: MaxDatasets = None,
@@ -73,6 +76,7 @@ def run(
     run_dedup: RunDedup = False,
     dedup_method: DedupMethod = None,
     compression: Compression = None,
+    scratch_folder: ScratchFolder = None,
     *,
     cluster: ClusterOptions,
 ) -> None:
@@ -87,7 +91,7 @@ def run(
             config, tasks=tasks, workers=workers, output_folder=output_folder, logging_dir=logging_dir,
             target_tokens=target_tokens, max_datasets=max_datasets, datasets=datasets, mirror=mirror, after=after,
             keep_dropped=keep_dropped, fresh=fresh, plan_only=plan, as_json=as_json, run_dedup=run_dedup,
-            dedup_method=dedup_method, compression=compression, cluster=cluster,
+            dedup_method=dedup_method, compression=compression, scratch_folder=scratch_folder, cluster=cluster,
         )
     )  # fmt: skip
 
@@ -96,7 +100,9 @@ def run(
 def plan(
     config: Config,
     tasks: Tasks = None,
-    output_folder: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path("datatrove_output/run"),
+    output_folder: Annotated[Path, typer.Option(help="Folder for the documents, or s3://bucket/path.")] = Path(
+        "datatrove_output/run"
+    ),
     target_tokens: TargetTokens = None,
     max_datasets: MaxDatasets = None,
     datasets: Datasets = None,
@@ -158,9 +164,10 @@ def verify(run_folder: Run, as_json: AsJson = False, debug: Debug = False) -> No
     Example: smoltrove verify datatrove_output/stage1
     """
     from pipelines.dedup.verify import is_dedup, show_dedup_verification
+    from pipelines.store.url import store_url
     from pipelines.verify import show_verification
 
-    if is_dedup(run_folder):
+    if store_url(run_folder) is None and is_dedup(run_folder):
         raise typer.Exit(show_dedup_verification(run_folder, as_json=as_json))
     raise typer.Exit(show_verification(run_folder, as_json=as_json))
 
@@ -216,7 +223,7 @@ def stage_app(stage: int) -> typer.Typer:
         config: Annotated[Path, typer.Option(help="Stage configuration.")] = BUNDLED_CONFIGS / STAGE_CONFIGS[stage],
         tasks: Tasks = None,
         workers: Workers = 2,
-        output_folder: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path(
+        output_folder: Annotated[Path, typer.Option(help="Folder for the documents, or s3://bucket/path.")] = Path(
             f"datatrove_output/stage{stage}"
         ),
         logging_dir: LoggingDir = Path("datatrove_logs") if stage == 1 else Path(f"datatrove_logs/stage{stage}"),
@@ -233,6 +240,7 @@ def stage_app(stage: int) -> typer.Typer:
         run_dedup: RunDedup = False,
         dedup_method: DedupMethod = None,
         compression: Compression = None,
+        scratch_folder: ScratchFolder = None,
         *,
         cluster: ClusterOptions,
     ) -> None:
@@ -243,7 +251,7 @@ def stage_app(stage: int) -> typer.Typer:
                 config, tasks=tasks, workers=workers, output_folder=output_folder, logging_dir=logging_dir,
                 target_tokens=target_tokens, max_datasets=max_datasets, datasets=datasets, mirror=mirror, after=after,
                 keep_dropped=keep_dropped, fresh=fresh, plan_only=plan, as_json=as_json, run_dedup=run_dedup,
-                dedup_method=dedup_method, compression=compression, cluster=cluster,
+                dedup_method=dedup_method, compression=compression, scratch_folder=scratch_folder, cluster=cluster,
             )
         )  # fmt: skip
 

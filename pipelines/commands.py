@@ -23,6 +23,8 @@ from pipelines.quantities import parse_quantity, show_bytes, show_count
 from pipelines.run_layout import RUN_DIR
 from pipelines.slurm.options import ClusterOptions, Executor
 from pipelines.sources import Catalogue, Listing, entry_of
+from pipelines.store.look import stored_plan
+from pipelines.store.url import local_folder, refuse_store, store_url
 
 # A source is said to be off its budget beyond this, when it drew so many documents that chance is no excuse.
 OFF_BUDGET = 0.1
@@ -34,6 +36,7 @@ def execute(
     *,
     output_folder: Path,
     logging_dir: Path | None = None,
+    scratch_folder: Path | None = None,
     tasks: int | None = None,
     workers: int = 2,
     target_tokens: str | None = None,
@@ -52,8 +55,16 @@ def execute(
 ) -> int:
     """Plan, and unless `plan_only` run. Returns the exit status. Raises UserError for wrong input."""
     config = load_config(config_path)
+    url, output_folder = store_url(output_folder), local_folder(output_folder)
     cluster = cluster or ClusterOptions()
     cluster.check()
+    if cluster.executor is Executor.slurm:
+        refuse_store(output_folder, "--executor slurm")
+    if run_dedup:
+        refuse_store(output_folder, "--run-dedup")
+    for option, folder in (("--logging-dir", logging_dir), ("--scratch-folder", scratch_folder), ("--mirror", mirror)):
+        if folder is not None:
+            refuse_store(folder, option)
     if run_dedup and cluster.executor is Executor.slurm:
         raise UserError("--run-dedup: Slurm runs the filters only; run `smoltrove dedup` on the finished run")
     if dedup_method is not None and not run_dedup:
@@ -67,7 +78,7 @@ def execute(
         if as_json:
             print(json.dumps(plan_json(plan), ensure_ascii=False, indent=1))
         else:
-            print(plan_text(plan, output_folder), end="")
+            print(plan_text(plan, url or output_folder), end="")
         return 0
     console = Console(stderr=True, highlight=False)
     for line in plan.warnings:
@@ -80,16 +91,24 @@ def execute(
             mirror=mirror, fresh=fresh, as_json=as_json,
         )  # fmt: skip
     from pipelines.run import run_plan
+    from pipelines.store.run import SCRATCH, run_in_store
 
-    result = run_plan(
-        plan, config, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"), workers=workers,
-        mirror=mirror, fresh=fresh,
-    )  # fmt: skip
+    logging_dir = logging_dir or Path("datatrove_logs")
+    if url is not None:
+        result = run_in_store(
+            plan, config, url, scratch_folder=scratch_folder or SCRATCH, logging_dir=logging_dir, workers=workers,
+            mirror=mirror, fresh=fresh,
+        )  # fmt: skip
+    else:
+        result = run_plan(
+            plan, config, output_folder=output_folder, logging_dir=logging_dir, workers=workers, mirror=mirror,
+            fresh=fresh,
+        )  # fmt: skip
     dedup_follows = run_dedup and result.ok
     if as_json and not dedup_follows:
         print(json.dumps({"ok": result.ok, **result.model_dump()}, ensure_ascii=False, indent=1))
     elif not as_json:
-        print_outcome(plan, result.outcomes, output_folder, result.num_done_before)
+        print_outcome(plan, result.outcomes, url or output_folder, result.num_done_before)
     if result.stopped is not None:
         console.print("stopped: finished tasks are kept; run the same command to go on", markup=False)
         return 128 + result.stopped
@@ -171,6 +190,8 @@ def _refuse_not_mirrored(plan: Plan, mirror: Path, record: MirrorRecord | None) 
 
 def _plan_of(output_folder: Path) -> Plan | None:
     """The plan of the run that is being continued, if there is one that can be read."""
+    if (url := store_url(output_folder)) is not None:
+        return stored_plan(url)
     path = output_folder / RUN_DIR / "plan.json"
     try:
         return Plan.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -186,7 +207,7 @@ def _frozen_by(plan: Plan | None) -> dict[str, Listing]:
     return own | plan.earlier
 
 
-def print_outcome(plan: Plan, outcomes: Sequence[SourceOutcome], output_folder: Path, done_before: int) -> None:
+def print_outcome(plan: Plan, outcomes: Sequence[SourceOutcome], where: Path | str, done_before: int) -> None:
     """The table at the end of a run: what was read and kept of each source, and what did not work."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("source", no_wrap=True)
@@ -213,7 +234,7 @@ def print_outcome(plan: Plan, outcomes: Sequence[SourceOutcome], output_folder: 
     written, tokens = sum(o.written for o in outcomes), sum(o.tokens for o in outcomes)
     console.print(
         f"{written:,} documents, about {show_count(tokens)} tokens of {show_count(plan.planned_tokens)} planned, "
-        f"in {output_folder}" + (f" ({done_before} tasks were done before)" if done_before else ""),
+        f"in {where}" + (f" ({done_before} tasks were done before)" if done_before else ""),
         markup=False,
         soft_wrap=True,
     )

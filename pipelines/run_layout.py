@@ -27,6 +27,8 @@ class RunLayout:
     """Paths of one run; `fingerprint` separates the work of different plans, `attempt` that of attempts at a task.
 
     Local runs need no `attempt`: their supervisor sees a worker's end before it gives its task away.
+    store: the URL where finished tasks go, with the number of this run's lock there; `output_folder` then is a copy of
+    the run's state on this machine, and holds documents only while they are written.
     """
 
     output_folder: Path
@@ -34,6 +36,13 @@ class RunLayout:
     fingerprint: str
     mirror: Path | None = None
     attempt: str = ""
+    store: str | None = None
+    store_lock: int = 0
+
+    @property
+    def where(self) -> str:
+        """What a person calls the place of the run."""
+        return self.store or str(self.output_folder)
 
     @property
     def run_dir(self) -> Path:

@@ -19,6 +19,7 @@ from pipelines.plan import Plan, PlannedSource
 from pipelines.readers import ReadFile, SourceReader
 from pipelines.run_layout import RunLayout
 from pipelines.selection import adapter_of
+from pipelines.store.publish import Publisher
 from pipelines.traffic import Traffic
 from pipelines.writers import DocumentWriter
 
@@ -114,6 +115,7 @@ def _commit(steps: Sequence[PipelineStep], source: PlannedSource, layout: RunLay
         records_dir=layout.records_dir(output_dir),
         dropped_dir=layout.dropped_dir(output_dir),
         traffic=traffic,
+        publish=Publisher(layout.store, layout.store_lock) if layout.store is not None else None,
     )
 
 

@@ -22,6 +22,7 @@ from pipelines.dedup.writer import FAMILY
 from pipelines.errors import ConfigError, UserError, did_you_mean
 from pipelines.quantities import show_count
 from pipelines.run_layout import RUN_DIR
+from pipelines.store.url import refuse_store, store_url
 from pipelines.yaml_source import load_yaml
 
 _EXAMPLES = 5
@@ -85,6 +86,13 @@ def execute_dedup(
 
     `plot` is a PNG file for `explain`; `before` is what the run before came to, for one JSON text about both.
     """
+    for folder in (
+        run,
+        *(against or []),
+        *([output_folder] if output_folder else []),
+        *([cache_dir] if cache_dir else []),
+    ):
+        refuse_store(folder, "`smoltrove dedup`")
     output = output_folder or default_output(run)
     if plot is not None and not explain:
         raise UserError("--plot: draws what --explain says; add --explain")
@@ -190,5 +198,5 @@ def examples(output_folder: Path) -> list[str]:
 
 def refuse_dedup_of(run: Path) -> None:
     """`status` and the like read plans, which a deduplication does not have."""
-    if is_dedup(run):
+    if store_url(run) is None and is_dedup(run):
         raise UserError(f"{run}: is the output of a deduplication; `smoltrove verify` and `dedup` know it")

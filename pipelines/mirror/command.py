@@ -19,6 +19,7 @@ from pipelines.mirror.record import MirrorRecord, lock_mirror, read_record
 from pipelines.mirror.run import MirrorResult, check_mirror, fetch_mirror
 from pipelines.quantities import show_bytes
 from pipelines.sources import Catalogue
+from pipelines.store.url import local_folder, refuse_store
 
 INTERRUPTED = 130
 
@@ -37,6 +38,8 @@ def execute_mirror(
     as_json: bool = False,
 ) -> int:
     """Fetch, or with `verify` check. Returns the exit status. Raises UserError for wrong input."""
+    refuse_store(folder, "`smoltrove mirror`")
+    folder = local_folder(folder)
     config = load_config(config_path)
     if verify and fresh:
         raise UserError("--fresh: fetches, --verify does not; give one of them")

@@ -1,0 +1,261 @@
+"""Whole runs into a bucket: the documents of a run into a folder, whatever is killed or lost on the way, on any machine.
+
+Gives up: more than one S3 server; the laws of single objects are in test_store.py.
+"""
+
+import gzip
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.conftest import TASKS
+from tests.pipelines.corpus import write_one_source
+from tests.pipelines.processes import Run, finish, kill_group, wait_until, workers_of
+from tests.pipelines.store.conftest import ACCOUNT, BUCKET, S3, StoreRun, ledger
+from tests.pipelines.store.proxy import Spoiler
+
+OPTIONS = (*TASKS, "--workers", "1")
+
+
+def assert_whole(s3: S3, prefix: str, undisturbed: Run) -> None:
+    """The bucket has the documents and the ledger of the undisturbed run, and verify agrees."""
+    assert s3.documents(prefix) == undisturbed.files()
+    found = s3.objects(prefix)
+    assert ledger(found["_run/ledger.jsonl"]) == undisturbed.ledger()
+    assert json.loads(found["_run/manifest.json"])["state"] == "complete"
+    # A run over a folder and one over a store are the same run.
+    kept = json.loads((undisturbed.output / "_run" / "manifest.json").read_text())
+    assert json.loads(found["_run/manifest.json"])["fingerprint"] == kept["fingerprint"]
+
+
+def assert_nothing_partial(s3: S3, prefix: str, undisturbed: Run) -> None:
+    """At any moment every document object is whole, and every record's file is there."""
+    documents, expected = s3.documents(prefix), undisturbed.files()
+    for name, data in documents.items():
+        assert data == expected[name], f"{name} is visible before it is whole"
+    for record in s3.records(prefix).values():
+        if record["file"]:
+            assert len(documents[record["file"]["path"]]) == record["file"]["size"]
+
+
+def assert_no_account(run: Run, s3: S3, prefix: str, text: str) -> None:
+    """The account is in nothing that a run prints, leaves here, or puts there."""
+    secrets = [ACCOUNT["AWS_ACCESS_KEY_ID"].encode(), ACCOUNT["AWS_SECRET_ACCESS_KEY"].encode()]
+    left = {str(path): path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    for name, data in {**left, **s3.objects(prefix), "printed": text.encode()}.items():
+        assert not any(secret in data for secret in secrets), name
+
+
+def test_a_run_into_a_bucket(s3: S3, mixture: Path, undisturbed: Run, tmp_path: Path) -> None:
+    """Law: the same files as in a folder, then nothing to do on another machine, verify and status over the URL, other
+    settings refused there, and no account or document left behind here."""
+    run = StoreRun(s3, "plain", tmp_path / "one", mixture, *OPTIONS)
+    status, text = run.call()
+    assert status == 0, text
+    assert_whole(s3, "plain", undisturbed)
+    assert_no_account(run, s3, "plain", text)
+    assert run.left() == []
+    assert run.verify() == (0, undisturbed.verify()[1].replace(str(undisturbed.output), run.url))
+    status, text = run.tool("status", "--json")
+    assert (status, json.loads(text)["state"], json.loads(text)["run"]) == (0, "complete", run.url)
+    before = s3.objects("plain")
+    other = StoreRun(s3, "plain", tmp_path / "two", mixture, *OPTIONS)
+    status, text = other.call("--tasks", "4")
+    assert status == 2, text
+    assert f"error: {run.url}: holds a run with other settings" in text
+    status, text = other.call()
+    assert (status, "(14 tasks were done before)" in text) == (0, True), text
+    assert {k: v for k, v in s3.objects("plain").items() if "/stages/" in k} == {
+        k: v for k, v in before.items() if "/stages/" in k
+    }
+
+
+def test_damage_in_the_bucket_is_found(s3: S3, mixture: Path, undisturbed: Run, tmp_path: Path) -> None:
+    """Law: verify over the URL names what is altered, missing or extra; a rerun makes a missing object again."""
+    run = StoreRun(s3, "damage", tmp_path / "one", mixture, *OPTIONS)
+    assert run.call()[0] == 0
+    altered, gone = sorted(s3.documents("damage"))[:2]
+    data = s3.documents("damage")[altered]
+    s3.client.put_object(Bucket=BUCKET, Key=f"damage/{altered}", Body=data[:-1] + b"!")
+    s3.client.delete_object(Bucket=BUCKET, Key=f"damage/{gone}")
+    s3.client.put_object(Bucket=BUCKET, Key="damage/stranger.txt", Body=b"x")
+    status, text = run.verify("--json")
+    problems = " | ".join(json.loads(text)["problems"])
+    assert status == 1
+    assert f"{altered}: altered" in problems
+    assert "stranger.txt: extra" in problems
+    assert "1 of 5 tasks are not done" in problems
+    status, text = run.call()
+    assert status == 0, text
+    assert s3.documents("damage")[gone] == undisturbed.files()[gone]
+    s3.client.put_object(Bucket=BUCKET, Key=f"damage/{altered}", Body=data)
+    s3.client.delete_object(Bucket=BUCKET, Key="damage/stranger.txt")
+    assert run.verify()[0] == 0
+
+
+def strike(run: StoreRun, s3: S3, prefix: str, dice: random.Random, victim: str) -> bool:
+    """Start the command and kill it after a random number of objects; False when it was over before."""
+    process = run.start()
+    records = len(s3.records(prefix))
+    due = records + dice.randint(0, 4)
+    wait_until(lambda: process.poll() is not None or len(s3.records(prefix)) >= due, "records", every=0.05)
+    time.sleep(dice.uniform(0, 0.6))
+    hit = process.poll() is None
+    if victim == "worker" and hit and (workers := workers_of(process)):
+        os.kill(workers[0], signal.SIGKILL)
+    elif victim == "group":
+        kill_group(process)
+    else:
+        process.kill()
+    finish(process)
+    return hit
+
+
+def campaign(s3: S3, folder: Path, mixture: Path, undisturbed: Run, kills: int, seed: int) -> None:
+    dice, prefix = random.Random(seed), f"kill-{seed}"
+    run = StoreRun(s3, prefix, folder / "one", mixture, *OPTIONS)
+    hits = 0
+    for victim in ["group", "parent", "worker"] * kills:
+        hits += strike(run, s3, prefix, dice, victim)
+        assert_nothing_partial(s3, prefix, undisturbed)
+        if hits == kills:
+            break
+    assert hits >= min(kills, 2), "the kills come too late"
+    status, text = run.call()
+    assert status == 0, text
+    assert_whole(s3, prefix, undisturbed)
+
+
+def test_kill_9_and_the_same_command(s3: S3, mixture: Path, undisturbed: Run, tmp_path: Path) -> None:
+    """Law: after kill -9 at random moments everything visible is whole, and the same command ends with the objects of
+    an undisturbed run."""
+    campaign(s3, tmp_path, mixture, undisturbed, kills=2, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 3])
+def test_more_kills(s3: S3, mixture: Path, undisturbed: Run, tmp_path: Path, seed: int) -> None:
+    campaign(s3, tmp_path, mixture, undisturbed, kills=5, seed=seed)
+
+
+def test_another_machine_goes_on(s3: S3, mixture: Path, undisturbed: Run, tmp_path: Path) -> None:
+    """Law: while a run lives, one elsewhere is refused; when its machine is gone, the same command there waits for the
+    lock to be still and does the rest only."""
+    run = StoreRun(s3, "moves", tmp_path / "one", mixture, *OPTIONS)
+    process = run.start()
+    wait_until(lambda: len(s3.records("moves")) >= 2, "two tasks")
+    other = StoreRun(s3, "moves", tmp_path / "two", mixture, *OPTIONS)
+    os.killpg(process.pid, signal.SIGSTOP)  # else it is over before the other one looks
+    done = s3.records("moves")
+    assert 0 < len(done) < 14
+    kill_group(process)
+    finish(process)
+    status, text = other.call()
+    assert status == 0, text
+    assert f"({len(done)} tasks were done before)" in text
+    now = s3.records("moves")
+    assert {name: now[name] for name in done} == done, "a finished task was done again"
+    assert_whole(s3, "moves", undisturbed)
+
+
+def test_two_machines_at_once(s3: S3, mixture: Path, tmp_path: Path) -> None:
+    """Law: of two runs into one folder the second is refused, exit 2, and the first is not disturbed."""
+    first = StoreRun(s3, "two", tmp_path / "one", mixture, *OPTIONS)
+    second = StoreRun(s3, "two", tmp_path / "two", mixture, *OPTIONS)
+    process = first.start()
+    wait_until(lambda: "_run/locks/000001.json" in s3.objects("two"), "the lock")
+    status, text = second.call()
+    first_status, first_text = finish(process)
+    assert (status, first_status) == (2, 0), text + first_text
+    assert "another run is writing here" in text
+
+
+@pytest.fixture
+def spoiler(s3: S3) -> Iterator[Spoiler]:
+    proxy = Spoiler(s3.url)
+    yield proxy
+    proxy.close()
+
+
+def test_bad_uploads(s3: S3, spoiler: Spoiler, mixture: Path, undisturbed: Run, tmp_path: Path) -> None:
+    """Law: SlowDown, a cut line and a lost answer are tried again; a byte that arrives otherwise, or a refusal, ends that
+    task alone, exit 1 with the reason; what is visible and counts is right; the same command does the rest."""
+    run = StoreRun(s3, "bad", tmp_path / "one", mixture, *OPTIONS)
+    run.env["AWS_ENDPOINT_URL"] = spoiler.url
+    spoiler.spoil("local_alpha/default/00000", "503", 2)
+    spoiler.spoil("local_alpha/default/00001", "reset")
+    spoiler.spoil("local_alpha/default/00002", "lose")
+    spoiler.spoil("locks/000001", "lose")
+    spoiler.spoil("local_beta/default/00000", "flip", -1)
+    spoiler.spoil("records/local_gamma/default/00000", "403", -1)
+    status, text = run.call()
+    assert status == 1, text
+    assert (
+        "local/beta/default: task 0: s3://corpus/bad/local_beta/default/00000.jsonl.gz: what has arrived is not" in text
+    )
+    assert "local/gamma/default: task 0: s3://corpus/bad/_run/stages/" in text
+    assert "12/14" not in text
+    assert len(s3.records("bad")) == 12
+    assert_no_account(run, s3, "bad", text)
+    spoiler.faults.clear()
+    status, text = run.call()
+    assert (status, "(12 tasks were done before)" in text) == (0, True), text
+    assert_whole(s3, "bad", undisturbed)
+
+
+def test_fresh_and_foreign(s3: S3, tmp_path: Path) -> None:
+    """Law: --fresh deletes the run and nothing else; a folder of the bucket with other objects is refused."""
+    config = write_one_source(tmp_path / "config", 20, files=3)
+    run = StoreRun(s3, "fresh", tmp_path / "one", config, "--workers", "1", "--tasks", "3", "--keep-dropped")
+    assert run.call()[0] == 0
+    assert len(s3.documents("fresh")) == 3
+    s3.client.put_object(Bucket=BUCKET, Key="fresher/a.txt", Body=b"mine")
+    status, text = run.call("--tasks", "1", "--fresh")
+    assert status == 0, text
+    assert list(s3.documents("fresh")) == ["local_only/default/00000.jsonl.gz"]
+    assert len({name.split("/")[2] for name in s3.objects("fresh") if "/stages/" in name}) == 1
+    assert list(s3.objects("fresher")) == ["a.txt"]
+    foreign = StoreRun(s3, "fresher", tmp_path / "two", config, "--workers", "1")
+    status, text = foreign.call()
+    assert status == 2, text
+    assert "error: s3://corpus/fresher: holds objects that are no run's (a.txt)" in text
+    assert list(s3.documents("fresher")) == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("--executor", "slurm"), "--executor slurm works with folders of this machine only"),
+        (("--run-dedup",), "--run-dedup works with folders of this machine only"),
+        (("--logging-dir", "s3://corpus/logs"), "--logging-dir works with folders of this machine only"),
+    ],
+)
+def test_what_does_not_work_with_stores_is_one_line(
+    s3: S3, mixture: Path, tmp_path: Path, options: tuple[str, ...], what: str
+) -> None:
+    status, text = StoreRun(s3, "no", tmp_path, mixture).call(*options)
+    assert (status, text.count("\n")) == (2, 1), text
+    assert what in text
+    assert s3.objects("no") == {}
+
+
+def test_a_later_stage_after_a_run_in_a_bucket(s3: S3, tmp_path: Path) -> None:
+    """Law: --after takes the URL of a run, and its documents are not used again."""
+    config = write_one_source(tmp_path / "config", 200, files=2)
+    small = ("--target-tokens", "5k", "--tasks", "2", "--workers", "1")
+    assert StoreRun(s3, "first", tmp_path / "one", config, *small).call()[0] == 0
+    second = StoreRun(s3, "second", tmp_path / "two", config, *small)
+    status, text = second.call("--after", "s3://corpus/first")
+    assert status == 0, text
+    lines = [
+        {json.loads(line)["id"] for data in s3.documents(name).values() for line in gzip.decompress(data).splitlines()}
+        for name in ("first", "second")
+    ]
+    assert all(lines)
+    assert not lines[0] & lines[1]
