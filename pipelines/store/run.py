@@ -19,7 +19,7 @@ from pipelines.run import RunResult, begin, make_writable, supervise
 from pipelines.run_layout import RUN_DIR, RunLayout
 from pipelines.run_lock import lock_run
 from pipelines.signals import StopRequest, note_signals
-from pipelines.store.lock import take_lock
+from pipelines.store.lock import fence, take_lock
 from pipelines.store.state import SCRATCH_TOKEN, delete, pull, push
 from pipelines.store.store import open_store
 
@@ -67,6 +67,7 @@ def run_in_store(
             if not lock.guarded:
                 Console(stderr=True).print(f"warning: {url}: {UNGUARDED}", markup=False, soft_wrap=True)
             result = supervise(plan, layout, workers, stop)
+            fence(store, lock.number)
             push(store, layout)
             return result
     except OSError as error:

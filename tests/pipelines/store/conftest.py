@@ -6,6 +6,7 @@ Gives up: Amazon itself; moto keeps the protocol, not the delays.
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,20 @@ class S3:
             "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
         )
 
+    def keys(self, prefix: str) -> list[str]:
+        """Every object below a folder of the bucket, relative to it."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
+        return [item["Key"].removeprefix(f"{prefix}/") for page in pages for item in page.get("Contents", ())]
+
+    def num_records(self, prefix: str) -> int:
+        return sum("/records/" in key for key in self.keys(prefix))
+
     def objects(self, prefix: str) -> dict[str, bytes]:
         found = {}
-        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/"):
-            for item in page.get("Contents", ()):
-                body = self.client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read()
-                found[item["Key"].removeprefix(f"{prefix}/")] = body
+        for key in self.keys(prefix):
+            # A run removes old locks while we look.
+            with suppress(self.client.exceptions.NoSuchKey):
+                found[key] = self.client.get_object(Bucket=BUCKET, Key=f"{prefix}/{key}")["Body"].read()
         return found
 
     def documents(self, prefix: str) -> dict[str, bytes]:

@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 class Spoiler:
     """`spoil(pattern, how, times)`: of PUTs whose path matches, the first `times` (-1: all) go wrong.
 
-    how: 503 or 403 (answered in the server's place), reset (no answer, after half of the body), flip (a byte arrives
+    how: hold (nothing happens before `released` is set; then it goes on, or with `dropped` the connection is gone),
+    503 or 403 (answered in the server's place), reset (no answer, after half of the body), flip (a byte arrives
     otherwise), lose (the server takes it, the answer is lost).
     """
 
     def __init__(self, behind: str) -> None:
         self.faults: list[list] = []
-        self.committed = 0
+        self.held, self.released, self.dropped = threading.Event(), threading.Event(), False
         self.lock = threading.Lock()
         outer, address = self, urlsplit(behind).netloc
 
@@ -34,6 +35,12 @@ class Spoiler:
                     self.close_connection = True
                     return
                 body = self.rfile.read(length)
+                if how == "hold":
+                    outer.held.set()
+                    outer.released.wait(120)
+                    if outer.dropped:
+                        self.close_connection = True
+                        return
                 if how in ("503", "403"):
                     code = "SlowDown" if how == "503" else "AccessDenied"
                     self.answer(int(how), f"<Error><Code>{code}</Code></Error>".encode(), [])
@@ -77,18 +84,22 @@ class Spoiler:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
-    def spoil(self, pattern: str, how: str, times: int = 1) -> None:
-        self.faults.append([pattern, how, times])
+    def spoil(self, pattern: str, how: str, times: int = 1, skip: int = 0) -> None:
+        """The first `skip` PUTs that match pass."""
+        self.faults.append([pattern, how, times, skip])
 
     def turn(self, path: str) -> str | None:
         with self.lock:
             for fault in self.faults:
                 if fault[2] and re.search(fault[0], path):
+                    if fault[3]:
+                        fault[3] -= 1
+                        continue
                     fault[2] -= 1
-                    self.committed += 1
                     return str(fault[1])
         return None
 
     def close(self) -> None:
+        self.released.set()
         self.server.shutdown()
         self.server.server_close()

@@ -1,4 +1,4 @@
-"""Whole runs into a bucket: the documents of a run into a folder, whatever is killed or lost on the way, on any machine.
+"""Whole runs into a bucket: the documents of a run into a folder, whatever is killed or lost, on any machine.
 
 Gives up: more than one S3 server; the laws of single objects are in test_store.py.
 """
@@ -20,6 +20,7 @@ from tests.pipelines.processes import Run, finish, kill_group, wait_until, worke
 from tests.pipelines.store.conftest import ACCOUNT, BUCKET, S3, StoreRun, ledger
 from tests.pipelines.store.proxy import Spoiler
 
+LONG = 110.0
 OPTIONS = (*TASKS, "--workers", "1")
 
 
@@ -102,9 +103,8 @@ def test_damage_in_the_bucket_is_found(s3: S3, mixture: Path, undisturbed: Run, 
 def strike(run: StoreRun, s3: S3, prefix: str, dice: random.Random, victim: str) -> bool:
     """Start the command and kill it after a random number of objects; False when it was over before."""
     process = run.start()
-    records = len(s3.records(prefix))
-    due = records + dice.randint(0, 4)
-    wait_until(lambda: process.poll() is not None or len(s3.records(prefix)) >= due, "records", every=0.05)
+    due = s3.num_records(prefix) + dice.randint(0, 4)
+    wait_until(lambda: process.poll() is not None or s3.num_records(prefix) >= due, "records", LONG, every=0.05)
     time.sleep(dice.uniform(0, 0.6))
     hit = process.poll() is None
     if victim == "worker" and hit and (workers := workers_of(process)):
@@ -126,7 +126,7 @@ def campaign(s3: S3, folder: Path, mixture: Path, undisturbed: Run, kills: int, 
         assert_nothing_partial(s3, prefix, undisturbed)
         if hits == kills:
             break
-    assert hits >= min(kills, 2), "the kills come too late"
+    assert hits, "the kills come too late"
     status, text = run.call()
     assert status == 0, text
     assert_whole(s3, prefix, undisturbed)
@@ -144,38 +144,6 @@ def test_more_kills(s3: S3, mixture: Path, undisturbed: Run, tmp_path: Path, see
     campaign(s3, tmp_path, mixture, undisturbed, kills=5, seed=seed)
 
 
-def test_another_machine_goes_on(s3: S3, mixture: Path, undisturbed: Run, tmp_path: Path) -> None:
-    """Law: while a run lives, one elsewhere is refused; when its machine is gone, the same command there waits for the
-    lock to be still and does the rest only."""
-    run = StoreRun(s3, "moves", tmp_path / "one", mixture, *OPTIONS)
-    process = run.start()
-    wait_until(lambda: len(s3.records("moves")) >= 2, "two tasks")
-    other = StoreRun(s3, "moves", tmp_path / "two", mixture, *OPTIONS)
-    os.killpg(process.pid, signal.SIGSTOP)  # else it is over before the other one looks
-    done = s3.records("moves")
-    assert 0 < len(done) < 14
-    kill_group(process)
-    finish(process)
-    status, text = other.call()
-    assert status == 0, text
-    assert f"({len(done)} tasks were done before)" in text
-    now = s3.records("moves")
-    assert {name: now[name] for name in done} == done, "a finished task was done again"
-    assert_whole(s3, "moves", undisturbed)
-
-
-def test_two_machines_at_once(s3: S3, mixture: Path, tmp_path: Path) -> None:
-    """Law: of two runs into one folder the second is refused, exit 2, and the first is not disturbed."""
-    first = StoreRun(s3, "two", tmp_path / "one", mixture, *OPTIONS)
-    second = StoreRun(s3, "two", tmp_path / "two", mixture, *OPTIONS)
-    process = first.start()
-    wait_until(lambda: "_run/locks/000001.json" in s3.objects("two"), "the lock")
-    status, text = second.call()
-    first_status, first_text = finish(process)
-    assert (status, first_status) == (2, 0), text + first_text
-    assert "another run is writing here" in text
-
-
 @pytest.fixture
 def spoiler(s3: S3) -> Iterator[Spoiler]:
     proxy = Spoiler(s3.url)
@@ -183,9 +151,55 @@ def spoiler(s3: S3) -> Iterator[Spoiler]:
     proxy.close()
 
 
+def test_two_machines_and_the_first_dies(
+    s3: S3, spoiler: Spoiler, mixture: Path, undisturbed: Run, tmp_path: Path
+) -> None:
+    """Law: while a run lives, one elsewhere is refused with exit 2; when its machine is gone, the same command there
+    waits for the lock to be still and does the rest only."""
+    run = StoreRun(s3, "moves", tmp_path / "one", mixture, *OPTIONS)
+    run.env["AWS_ENDPOINT_URL"] = spoiler.url
+    spoiler.spoil("/records/", "hold", skip=2)
+    process = run.start()
+    wait_until(spoiler.held.is_set, "a task in the middle", LONG)
+    other = StoreRun(s3, "moves", tmp_path / "two", mixture, *OPTIONS)
+    status, text = other.call()
+    assert status == 2, text
+    assert f"error: {run.url}: another run is writing here (process {process.pid} on " in text
+    status, text = other.tool("status", "--json")
+    assert (status, json.loads(text)["state"]) == (1, "running")
+    done = s3.records("moves")
+    kill_group(process)
+    finish(process)
+    spoiler.dropped = True
+    spoiler.released.set()
+    status, text = other.call()
+    assert status == 0, text
+    assert f"({len(done)} tasks were done before)" in text
+    assert len(done) == 2
+    now = s3.records("moves")
+    assert {name: now[name] for name in done} == done, "a finished task was done again"
+    assert_whole(s3, "moves", undisturbed)
+
+
+def test_a_machine_that_wakes_up_too_late(s3: S3, spoiler: Spoiler, tmp_path: Path) -> None:
+    """Law: a run whose lock was taken over meanwhile puts no record any more, and ends with exit 1."""
+    config = write_one_source(tmp_path / "config", 50, files=2)
+    run = StoreRun(s3, "late", tmp_path / "one", config, "--workers", "1", "--tasks", "2")
+    run.env["AWS_ENDPOINT_URL"] = spoiler.url
+    spoiler.spoil("late/local_only/default/0000", "hold")
+    process = run.start()
+    wait_until(spoiler.held.is_set, "an upload", LONG)
+    s3.client.put_object(Bucket=BUCKET, Key="late/_run/locks/000002.json", Body=b"{}")  # another run's, by hand
+    spoiler.released.set()
+    status, text = finish(process)
+    assert status == 1, text
+    assert "another run took it over while this one stood still" in text
+    assert s3.records("late") == {}
+
+
 def test_bad_uploads(s3: S3, spoiler: Spoiler, mixture: Path, undisturbed: Run, tmp_path: Path) -> None:
-    """Law: SlowDown, a cut line and a lost answer are tried again; a byte that arrives otherwise, or a refusal, ends that
-    task alone, exit 1 with the reason; what is visible and counts is right; the same command does the rest."""
+    """Law: SlowDown, a cut line and a lost answer are tried again; a byte that arrives otherwise, or a refusal, ends
+    that task alone, exit 1 with the reason; what is visible and counts is right; the same command does the rest."""
     run = StoreRun(s3, "bad", tmp_path / "one", mixture, *OPTIONS)
     run.env["AWS_ENDPOINT_URL"] = spoiler.url
     spoiler.spoil("local_alpha/default/00000", "503", 2)
