@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import SourceError
+from pipelines.commands import build_plan
+from pipelines.config import load_config
+from pipelines.doctor import diagnose
+from pipelines.errors import ConfigError, SourceError
 from pipelines.mirror.blobs import HeldBlobs
 from tests.data import MINI_HUB
 from tests.hub import LocalHub
 from tests.hub_faults import Fault, Faults
 from tests.pipelines.mirror.conftest import Mirror, heard, report
 from tests.pipelines.processes import Run
+from tests.pipelines.test_hub_reading import point_at
 from tests.pipelines.test_hub_runs import planned
 
 
@@ -105,6 +109,7 @@ def test_a_later_stage_plans_after_an_earlier_one_from_the_mirror(
     assert heard(run) == ""
 
 
+@pytest.mark.slow
 def test_a_run_that_began_over_the_hub_goes_on_from_the_mirror(filled: Mirror, stages: Path, tmp_path: Path) -> None:
     """Law: it is the same run, so the same folder takes both; what was done is kept."""
     faults = Faults([Fault(kind="404", at="resolve .*jsonl.zst", times=-1)])
@@ -125,15 +130,13 @@ def test_a_run_that_began_over_the_hub_goes_on_from_the_mirror(filled: Mirror, s
     assert run.verify()[0] == 0
 
 
-def test_a_larger_plan_than_the_mirror_holds_is_refused(filled: Mirror, tmp_path: Path) -> None:
+def test_a_larger_plan_than_the_mirror_holds_is_refused(filled: Mirror) -> None:
     """Law: exit 2 with a line for each source whose planned files are not all here; never a smaller sample."""
-    run = filled.run(tmp_path)
-    status, text = run.call("--target-tokens", "10M")
-    assert status == 2, text
-    source = r"^error: .*first\.yaml:\d+: mlfoundations/dclm-baseline-1\.0/default: "
+    config = load_config(filled.config)
+    source = r"first\.yaml:\d+: mlfoundations/dclm-baseline-1\.0/default: "
     what = r"\d of \d planned files are not in the mirror .*run `smoltrove mirror` with the same options"
-    assert re.search(source + what, text, re.MULTILINE), text
-    assert not run.output.exists()
+    with pytest.raises(ConfigError, match=source + what):
+        build_plan(config, output_folder=None, target_tokens="10M", mirror=filled.folder)
 
 
 def test_another_entry_of_a_mirrored_repository_is_refused(filled: Mirror, stages: Path, tmp_path: Path) -> None:
@@ -141,10 +144,8 @@ def test_another_entry_of_a_mirrored_repository_is_refused(filled: Mirror, stage
     config = tmp_path / "other.yaml"
     config.write_text((stages / "first.yaml").read_text().replace("vie_Latn", "fra_Latn"))
     shutil.copy(stages / "profiles.yaml", tmp_path)
-    other = Mirror(filled.folder, config, "http://127.0.0.1:9")
-    status, text = other.run(tmp_path / "run").call()
-    assert status == 2, text
-    assert "has epfml/FineWeb2-HQ for other entries" in text
+    with pytest.raises(ConfigError, match="has epfml/FineWeb2-HQ for other entries"):
+        build_plan(load_config(config), output_folder=None, target_tokens="60k", mirror=filled.folder)
 
 
 @pytest.mark.parametrize("what", ["gone", "damaged"])
@@ -176,13 +177,11 @@ def test_a_damaged_file_ends_its_task(filled: Mirror, tmp_path: Path) -> None:
     assert re.search("damaged in the mirror|corrupt zstd data", text), text
 
 
-def test_the_doctor_knows_mirrors(filled: Mirror, tmp_path: Path) -> None:
-    """Law: every source of the configuration is usable, without a network."""
-    run = filled.run(tmp_path)
-    run.command = [*run.command[:3], "doctor", str(filled.config), "--mirror", str(filled.folder), "--json"]
-    status, text = run.call()
-    assert status == 0, text
-    assert heard(run) == ""
-    found = report(text)["sources"]
-    assert all(source["usable"] and source["revision"] for source in found)
-    assert [source["blobs"] for source in found if "stack" in source["source"]] == [True, True]
+def test_the_doctor_knows_mirrors(filled: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law: every source of the configuration is usable, and the Hub is not asked."""
+    point_at(monkeypatch, "http://127.0.0.1:9")
+    monkeypatch.setenv("SMOLTROVE_SWH_ENDPOINT", "http://127.0.0.1:9/nobody")
+    found = diagnose(filled.config, mirror=filled.folder).sources
+    assert [source.problems for source in found] == [[]] * len(found)
+    assert all(source.revision and source.documents and not source.requests for source in found)
+    assert [source.blobs for source in found if "stack" in source.source] == [True, True]

@@ -61,7 +61,9 @@ class S3:
 
 
 class StoreRun(Run):
-    """A run into `s3://corpus/<prefix>`, on the machine that `folder` stands for: its own scratch, logs and home."""
+    """A run into `s3://corpus/<prefix>`, on the machine that `folder` stands for: its own scratch and logs."""
+
+    printed: tuple[int, str]
 
     def __init__(self, s3: S3, prefix: str, folder: Path, config: Path, *options: str) -> None:
         super().__init__(folder, config, *options, "--scratch-folder", str(folder / "scratch"))

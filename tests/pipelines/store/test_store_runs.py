@@ -3,7 +3,6 @@
 Gives up: more than one S3 server; the laws of single objects are in test_store.py.
 """
 
-import gzip
 import json
 import os
 import random
@@ -11,9 +10,20 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipelines.commands import build_plan, execute
+from pipelines.config import load_config
+from pipelines.dedup.command import execute_dedup
+from pipelines.dedup.config import DedupConfig
+from pipelines.errors import UserError
+from pipelines.mirror.command import execute_mirror
+from pipelines.slurm.options import ClusterOptions, Executor
+from pipelines.status import show_cancel, show_status
+from pipelines.store.look import stored_plan
+from pipelines.verify import show_verification
 from tests.pipelines.conftest import TASKS
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import Run, finish, kill_group, wait_until, workers_of
@@ -53,51 +63,85 @@ def assert_no_account(run: Run, s3: S3, prefix: str, text: str) -> None:
         assert not any(secret in data for secret in secrets), name
 
 
-def test_a_run_into_a_bucket(s3: S3, mixture: Path, undisturbed: Run, tmp_path: Path) -> None:
-    """Law: the same files as in a folder, then nothing to do on another machine, verify and status over the URL, other
-    settings refused there, and no account or document left behind here."""
-    run = StoreRun(s3, "plain", tmp_path / "one", mixture, *OPTIONS)
-    status, text = run.call()
+@pytest.fixture(scope="module")
+def published(s3: S3, mixture: Path, tmp_path_factory: pytest.TempPathFactory) -> StoreRun:
+    """A finished run of the small mixture in the bucket; read only."""
+    run = StoreRun(s3, "published", tmp_path_factory.mktemp("published"), mixture, *OPTIONS)
+    run.printed = finish(run.start())
+    return run
+
+
+def test_a_run_into_a_bucket(s3: S3, published: StoreRun, undisturbed: Run) -> None:
+    """Law: the same files as in a folder under the same fingerprint, and no account or document left behind here."""
+    status, text = published.printed
     assert status == 0, text
-    assert_whole(s3, "plain", undisturbed)
-    assert_no_account(run, s3, "plain", text)
-    assert run.left() == []
-    assert run.verify() == (0, undisturbed.verify()[1].replace(str(undisturbed.output), run.url))
-    status, text = run.tool("status", "--json")
-    assert (status, json.loads(text)["state"], json.loads(text)["run"]) == (0, "complete", run.url)
-    before = s3.objects("plain")
-    other = StoreRun(s3, "plain", tmp_path / "two", mixture, *OPTIONS)
+    assert_whole(s3, "published", undisturbed)
+    assert_no_account(published, s3, "published", text)
+    assert published.left() == []
+
+
+def test_verify_and_status_take_the_url(
+    in_process: S3, published: StoreRun, undisturbed: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Law: they say what they say of the same run in a folder."""
+    said = []
+    for place in (str(undisturbed.output), published.url):
+        assert show_verification(Path(place), as_json=False) == 0
+        assert show_status(Path(place)) == 0
+        text = capsys.readouterr().out
+        said.append([line for line in text.replace(place, "").splitlines() if "; log: " not in line])
+    assert said[0] == said[1]
+
+
+def test_another_machine_with_other_settings_is_refused(
+    s3: S3, published: StoreRun, mixture: Path, tmp_path: Path
+) -> None:
+    """Law: exit 2 with what differs, nothing in the bucket changed but the locks."""
+    before = {name: data for name, data in s3.objects("published").items() if "/locks/" not in name}
+    other = StoreRun(s3, "published", tmp_path, mixture, *OPTIONS)
     status, text = other.call("--tasks", "4")
     assert status == 2, text
-    assert f"error: {run.url}: holds a run with other settings" in text
-    status, text = other.call()
-    assert (status, "(14 tasks were done before)" in text) == (0, True), text
-    assert {k: v for k, v in s3.objects("plain").items() if "/stages/" in k} == {
-        k: v for k, v in before.items() if "/stages/" in k
-    }
+    assert f"error: {other.url}: holds a run with other settings" in text
+    assert "plan.sources[local/alpha].tasks: 5 items -> 4 items" in text
+    assert {name: data for name, data in s3.objects("published").items() if "/locks/" not in name} == before
 
 
-def test_damage_in_the_bucket_is_found(s3: S3, mixture: Path, undisturbed: Run, tmp_path: Path) -> None:
-    """Law: verify over the URL names what is altered, missing or extra; a rerun makes a missing object again."""
-    run = StoreRun(s3, "damage", tmp_path / "one", mixture, *OPTIONS)
-    assert run.call()[0] == 0
+def test_a_later_stage_after_a_run_in_a_bucket(in_process: S3, published: StoreRun, mixture: Path) -> None:
+    """Law: --after takes the URL of a run, and the stage begins where that one stopped."""
+    plan = stored_plan(published.url)
+    assert plan is not None
+    ends = {source.key: source.interval[1] for source in plan.sources}
+    later = build_plan(load_config(mixture), output_folder=None, after=[published.url])
+    assert {source.key: source.interval[0] for source in later.sources} == ends
+    assert f"after the run {published.url}: its documents are not used again" in later.notes
+
+
+def test_damage_in_the_bucket_is_found(
+    in_process: S3, published: StoreRun, mixture: Path, undisturbed: Run, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Law: verify names what is altered, missing or extra; a rerun on another machine makes a missing object again, and
+    nothing else."""
+    s3 = in_process
+    for name, data in s3.objects("published").items():
+        s3.client.put_object(Bucket=BUCKET, Key=f"damage/{name}", Body=data)
     altered, gone = sorted(s3.documents("damage"))[:2]
     data = s3.documents("damage")[altered]
     s3.client.put_object(Bucket=BUCKET, Key=f"damage/{altered}", Body=data[:-1] + b"!")
     s3.client.delete_object(Bucket=BUCKET, Key=f"damage/{gone}")
     s3.client.put_object(Bucket=BUCKET, Key="damage/stranger.txt", Body=b"x")
-    status, text = run.verify("--json")
-    problems = " | ".join(json.loads(text)["problems"])
-    assert status == 1
+    assert show_verification(Path(f"s3://{BUCKET}/damage"), as_json=True) == 1
+    problems = " | ".join(json.loads(capsys.readouterr().out)["problems"])
     assert f"{altered}: altered" in problems
     assert "stranger.txt: extra" in problems
     assert "1 of 5 tasks are not done" in problems
-    status, text = run.call()
-    assert status == 0, text
-    assert s3.documents("damage")[gone] == undisturbed.files()[gone]
     s3.client.put_object(Bucket=BUCKET, Key=f"damage/{altered}", Body=data)
     s3.client.delete_object(Bucket=BUCKET, Key="damage/stranger.txt")
-    assert run.verify()[0] == 0
+    before = s3.records("damage")
+    status, text = StoreRun(s3, "damage", tmp_path / "two", mixture, *OPTIONS).call()
+    assert (status, "(13 tasks were done before)" in text) == (0, True), text
+    assert_whole(s3, "damage", undisturbed)
+    assert sum(before[name] != record for name, record in s3.records("damage").items()) == 1
 
 
 def strike(run: StoreRun, s3: S3, prefix: str, dice: random.Random, victim: str) -> bool:
@@ -139,9 +183,9 @@ def test_kill_9_and_the_same_command(s3: S3, mixture: Path, undisturbed: Run, tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [2])
 def test_more_kills(s3: S3, mixture: Path, undisturbed: Run, tmp_path: Path, seed: int) -> None:
-    campaign(s3, tmp_path, mixture, undisturbed, kills=5, seed=seed)
+    campaign(s3, tmp_path, mixture, undisturbed, kills=4, seed=seed)
 
 
 @pytest.fixture
@@ -158,7 +202,7 @@ def test_two_machines_and_the_first_dies(
     waits for the lock to be still and does the rest only."""
     run = StoreRun(s3, "moves", tmp_path / "one", mixture, *OPTIONS)
     run.env["AWS_ENDPOINT_URL"] = spoiler.url
-    spoiler.spoil("/records/", "hold", skip=2)
+    spoiler.spoil("/records/", "hold", -1, skip=2)
     process = run.start()
     wait_until(spoiler.held.is_set, "a task in the middle", LONG)
     other = StoreRun(s3, "moves", tmp_path / "two", mixture, *OPTIONS)
@@ -186,7 +230,7 @@ def test_a_machine_that_wakes_up_too_late(s3: S3, spoiler: Spoiler, tmp_path: Pa
     config = write_one_source(tmp_path / "config", 50, files=2)
     run = StoreRun(s3, "late", tmp_path / "one", config, "--workers", "1", "--tasks", "2")
     run.env["AWS_ENDPOINT_URL"] = spoiler.url
-    spoiler.spoil("late/local_only/default/0000", "hold")
+    spoiler.spoil("late/local_only/default/0000", "hold", -1)
     process = run.start()
     wait_until(spoiler.held.is_set, "an upload", LONG)
     s3.client.put_object(Bucket=BUCKET, Key="late/_run/locks/000002.json", Body=b"{}")  # another run's, by hand
@@ -223,6 +267,7 @@ def test_bad_uploads(s3: S3, spoiler: Spoiler, mixture: Path, undisturbed: Run, 
     assert_whole(s3, "bad", undisturbed)
 
 
+@pytest.mark.slow
 def test_fresh_and_foreign(s3: S3, tmp_path: Path) -> None:
     """Law: --fresh deletes the run and nothing else; a folder of the bucket with other objects is refused."""
     config = write_one_source(tmp_path / "config", 20, files=3)
@@ -245,31 +290,25 @@ def test_fresh_and_foreign(s3: S3, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        (("--executor", "slurm"), "--executor slurm works with folders of this machine only"),
-        (("--run-dedup",), "--run-dedup works with folders of this machine only"),
-        (("--logging-dir", "s3://corpus/logs"), "--logging-dir works with folders of this machine only"),
+        ({"cluster": ClusterOptions(executor=Executor.slurm)}, "--executor slurm works with folders"),
+        ({"run_dedup": True}, "--run-dedup works with folders"),
+        ({"logging_dir": Path("s3://corpus/logs")}, "s3://corpus/logs: --logging-dir works with folders"),
+        ({"mirror": Path("s3://corpus/mirror")}, "s3://corpus/mirror: --mirror works with folders"),
     ],
 )
-def test_what_does_not_work_with_stores_is_one_line(
-    s3: S3, mixture: Path, tmp_path: Path, options: tuple[str, ...], what: str
-) -> None:
-    status, text = StoreRun(s3, "no", tmp_path, mixture).call(*options)
-    assert (status, text.count("\n")) == (2, 1), text
-    assert what in text
-    assert s3.objects("no") == {}
+def test_what_does_not_work_with_stores_is_one_line(mixture: Path, options: dict[str, Any], what: str) -> None:
+    with pytest.raises(UserError, match=what) as error:
+        execute(mixture, output_folder=Path("s3://corpus/no"), **options)
+    assert "\n" not in str(error.value)
 
 
-def test_a_later_stage_after_a_run_in_a_bucket(s3: S3, tmp_path: Path) -> None:
-    """Law: --after takes the URL of a run, and its documents are not used again."""
-    config = write_one_source(tmp_path / "config", 200, files=2)
-    small = ("--target-tokens", "5k", "--tasks", "2", "--workers", "1")
-    assert StoreRun(s3, "first", tmp_path / "one", config, *small).call()[0] == 0
-    second = StoreRun(s3, "second", tmp_path / "two", config, *small)
-    status, text = second.call("--after", "s3://corpus/first")
-    assert status == 0, text
-    lines = [
-        {json.loads(line)["id"] for data in s3.documents(name).values() for line in gzip.decompress(data).splitlines()}
-        for name in ("first", "second")
-    ]
-    assert all(lines)
-    assert not lines[0] & lines[1]
+def test_commands_on_folders_refuse_stores() -> None:
+    url = Path("s3://corpus/no")
+    for refused in (
+        lambda: show_cancel(url),
+        lambda: execute_dedup(url, config=DedupConfig()),
+        lambda: execute_dedup(Path("here"), config=DedupConfig(), output_folder=url),
+        lambda: execute_mirror(Path("none.yaml"), url),
+    ):
+        with pytest.raises(UserError, match=r"s3://corpus/no: `smoltrove .*` works with folders of this machine only"):
+            refused()
