@@ -90,6 +90,7 @@ bench-quick: $(VENV)/dev.stamp
 
 bench-all: bench
 	$(BIN)/python benchmarks/readers.py ../shared/data
+	$(BIN)/python benchmarks/json_lines.py ../shared/data
 	$(BIN)/python benchmarks/fast_gopher.py en vi --documents 20000 --stock-every 50
 	$(BIN)/python benchmarks/fast_minhash.py en vi --documents 5000
 	$(BIN)/python benchmarks/html_extraction.py
@@ -99,6 +100,10 @@ bench-all: bench
 	$(BIN)/python benchmarks/spam_table.py
 	$(BIN)/python benchmarks/vietnamese_profile.py
 	$(BIN)/python benchmarks/hub_campaign.py --output benchmarks/results/hub_campaign.md
+	$(BIN)/python benchmarks/estimate_check.py
+	$(BIN)/python benchmarks/scaling_curve.py
+	$(BIN)/python benchmarks/slurm_campaign.py --output benchmarks/results/slurm_campaign.md
+	$(BIN)/python benchmarks/scaling.py
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUTPUT) $(DEMO_OUTPUT)_dedup $(DEMO_LOGS)

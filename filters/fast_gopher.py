@@ -6,6 +6,8 @@ domain. What this gives up: nothing but the time of the attempt.
 """
 
 from collections.abc import Callable
+from copy import copy
+from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -40,31 +42,30 @@ def _pairs(value: Any) -> tuple[tuple[int, float], ...]:
     return tuple((n, float(share)) for n, share in pairs)
 
 
-def _repetition_parameters(f: Any) -> tuple[Any, ...]:
-    limits = (f.dup_line_frac, f.dup_para_frac, f.dup_line_char_frac, f.dup_para_char_frac)
-    return (limits, f.top_n_grams, f.dup_n_grams)
+_repetition_parameters = attrgetter(
+    "dup_line_frac", "dup_para_frac", "dup_line_char_frac", "dup_para_char_frac", "top_n_grams", "dup_n_grams"
+)
+_quality_parameters = attrgetter(
+    "min_doc_words",
+    "max_doc_words",
+    "min_avg_word_length",
+    "max_avg_word_length",
+    "max_symbol_word_ratio",
+    "max_bullet_lines_ratio",
+    "max_ellipsis_lines_ratio",
+    "max_non_alpha_words_ratio",
+    "min_stop_words",
+    "stop_words",
+)
 
 
-def _repetition_rules(module: Any, limits: Any, top: Any, duplicated: Any) -> Any:
+def _repetition_rules(module: Any, *parameters: Any) -> Any:
+    *limits, top, duplicated = parameters
     return module.Repetition(*map(_limit, limits), _pairs(top), _pairs(duplicated))
 
 
-def _quality_parameters(f: Any) -> tuple[Any, ...]:
-    limits = (
-        f.min_doc_words,
-        f.max_doc_words,
-        f.min_avg_word_length,
-        f.max_avg_word_length,
-        f.max_symbol_word_ratio,
-        f.max_bullet_lines_ratio,
-        f.max_ellipsis_lines_ratio,
-        f.max_non_alpha_words_ratio,
-        f.min_stop_words,
-    )
-    return (limits, frozenset(f.stop_words))
-
-
-def _quality_rules(module: Any, limits: Any, stop_words: Any) -> Any:
+def _quality_rules(module: Any, *parameters: Any) -> Any:
+    *limits, stop_words = parameters
     # A word with surrogates is in no text that the core accepts.
     words = tuple(word for word in stop_words if word.encode("utf-8", "ignore").decode() == word)
     return module.Quality(*map(_limit, limits), words)
@@ -84,7 +85,8 @@ def _rules(f: Any, parameters: tuple[Any, ...], make: Callable[..., Any]) -> Any
         rules = make(module, *parameters) if module is not None else None
     except (TypeError, ValueError, OverflowError, AttributeError):
         rules = None
-    _made[f] = (parameters, rules)
+    # Copies of what can be changed in place: the next call compares with them.
+    _made[f] = (tuple(map(copy, parameters)), rules)
     return rules
 
 

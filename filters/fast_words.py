@@ -44,6 +44,7 @@ class FastSplitter:
         if module is None or reason is not None:
             raise RuntimeError(reason)
         self.word_code = word_code
+        self._part = f"words {word_code}"
         self.core = module.Splitter("".join(sorted(PUNCTUATION_SET)), memo_bytes, module.Words)
         self.memo_bytes = memo_bytes
         self.mode, self.note = "given", ""
@@ -105,26 +106,26 @@ class FastSplitter:
         if last is not None and last[0] is text:
             return last[1]
         words, why = self._split(text)
-        native.counts["fast" if words is not None else "stock", f"words {self.word_code}", why] += 1
+        native.counts["fast" if words is not None else "stock", self._part, why] += 1
         self._last = (text, words)
         return words
 
     def _split(self, text: str) -> tuple[Any | None, str]:
-        # datatrove takes this word out when spaCy chokes on it; pyvi's library ends strings at NUL.
-        if "IS_ALPHA" in text:
-            return None, "IS_ALPHA"
         try:
-            if self.mode == "given":
-                words = self.core.wrap(text, split_into_words(text, self.word_code))
-                return words, self.note if words is not None else "a very long word"
-            if self.mode == "vietnamese" and "\0" in text:
-                return None, "NUL"
-            return self._split_here(text)
+            if self.mode != "given":
+                return self._split_here(text)
+            # datatrove takes this word out when spaCy chokes on it.
+            if "IS_ALPHA" in text:
+                return None, "IS_ALPHA"
+            words = self.core.wrap(text, split_into_words(text, self.word_code))
+            return words, self.note if words is not None else "a very long word"
         except UnicodeEncodeError:
             return None, "lone surrogate"
 
     def _split_here(self, text: str) -> tuple[Any | None, str]:
         answer = self.answered(self.core.split, text)
+        if type(answer) is str:
+            return None, answer
         if isinstance(answer, list):
             return None, "more pieces than the memory holds"
         return answer, "" if answer is not None else "a very long chunk"

@@ -31,7 +31,7 @@ inline const char* word_end(const char* p, const char* end) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     constexpr uint64_t ones = 0x0101010101010101u;
     for (; end - p >= 8; p += 8) {
-        const uint64_t v = load64(p);
+        const uint64_t v = load<uint64_t>(p);
         for (uint64_t hits = (v - ones * '!') & ~v & ones * 0x80; hits; hits &= hits - 1) {
             const char* hit = p + (__builtin_ctzll(hits) >> 3);
             if (splits(*hit)) return hit;

@@ -8,25 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "bytes.hpp"
+
 namespace smol::language {
-
-inline uint64_t load64(const char* p) {
-    uint64_t v;
-    std::memcpy(&v, p, 8);
-    return v;
-}
-inline uint32_t load32(const char* p) {
-    uint32_t v;
-    std::memcpy(&v, p, 4);
-    return v;
-}
-
-// A word in one number for up to eight bytes (n > 0); reads nothing beyond its end.
-inline uint64_t short_key(const char* p, size_t n) {
-    if (n >= 4) return load32(p) | uint64_t{load32(p + n - 4)} << 32;
-    auto byte = [p](size_t i) { return uint64_t{static_cast<unsigned char>(p[i])}; };
-    return byte(0) | byte(n / 2) << 8 | byte(n - 1) << 16;
-}
 
 inline uint64_t memo_hash(std::string_view word) {
     const char* p = word.data();
@@ -37,18 +21,12 @@ inline uint64_t memo_hash(std::string_view word) {
         h ^= h >> 32;
     };
     if (n > 8) {
-        for (size_t i = 0; i + 8 < n; i += 8) mix(load64(p + i));
-        mix(load64(p + n - 8));
+        for (size_t i = 0; i + 8 < n; i += 8) mix(load<uint64_t>(p + i));
+        mix(load<uint64_t>(p + n - 8));
     } else {
         mix(short_key(p, n));
     }
     return h * 0xD6E8FEB86659FD93u;
-}
-
-inline bool same_bytes(const char* a, const char* b, size_t n) {
-    if (n > 16) return std::memcmp(a, b, n) == 0;
-    if (n > 8) return load64(a) == load64(b) && load64(a + n - 8) == load64(b + n - 8);
-    return short_key(a, n) == short_key(b, n);
 }
 
 class Memo {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bytes.hpp"
 #include "polynomial.hpp"
 
 namespace smol {
@@ -35,13 +36,6 @@ struct Entry {
     const char* key() const { return reinterpret_cast<const char*>(end()); }
 };
 static_assert(sizeof(Entry) == 8 && sizeof(Piece) == 16, "blocks are laid out in units of eight bytes");
-
-template <class T>
-uint64_t load(const char* p) {
-    T value;
-    std::memcpy(&value, p, sizeof value);
-    return value;
-}
 
 // Lengths below 16, which nearly all chunks have, take no loop: two reads that may overlap.
 inline uint64_t hash_bytes(const char* p, size_t n) {
@@ -74,7 +68,7 @@ class Memo {
             if (slot.unit == 0) return nullptr;
             if (slot.tag != tag) continue;
             const Entry* entry = at(slot.unit);
-            if (entry->key_bytes == key.size() && std::memcmp(entry->key(), key.data(), key.size()) == 0) return entry;
+            if (entry->key_bytes == key.size() && same_bytes(entry->key(), key.data(), key.size())) return entry;
         }
     }
 

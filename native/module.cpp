@@ -5,7 +5,7 @@ namespace {
 
 int add_all(PyObject* module) {
     using namespace smol::python;
-    for (auto add : {add_words, add_gopher, add_language, add_minhash, add_spam})
+    for (auto add : {add_words, add_gopher, add_json, add_language, add_loop, add_minhash, add_spam})
         if (add(module) < 0) return -1;
     return PyModule_AddIntConstant(module, "VERSION", 1);
 }

@@ -91,7 +91,9 @@ inline int add_type(PyObject* module, const char* name, PyType_Spec* spec) {
 // One per file of bindings.
 int add_words(PyObject* module);
 int add_gopher(PyObject* module);
+int add_json(PyObject* module);
 int add_language(PyObject* module);
+int add_loop(PyObject* module);
 int add_minhash(PyObject* module);
 int add_spam(PyObject* module);
 

@@ -20,6 +20,9 @@ double share(uint64_t part, uint64_t whole) { return static_cast<double>(part) /
 // Tables for more items are kept tighter: 20 MB of text can have ten million.
 constexpr size_t kMany = 1 << 20;
 
+// All tables take their places from a hash times this (odd, so nothing is lost): the high bits then depend on all others.
+constexpr uint64_t kSpread = 0x9E3779B97F4A7C15u;
+
 // Finds the first earlier item equal to a new one. Items are numbered by the caller.
 class FirstSeen {
   public:
@@ -32,10 +35,10 @@ class FirstSeen {
     }
     void clear() { std::memset(slots_.data(), 0, slots_.size() * sizeof(uint64_t)); }
 
-    // The number of the first equal item, or -1 after remembering this one. `same(j)` compares with item j.
+    // The number of the first equal item, or -1 after remembering this one. `same(j)` compares with item j; `hash` is
+    // a hash times kSpread.
     template <class Same>
     int64_t find_or_add(uint64_t hash, uint32_t item, Same same) {
-        hash *= 0x9E3779B97F4A7C15u;
         hash ^= hash >> 32;
         hash *= 0xD6E8FEB86659FD93u;
         const uint64_t tag = hash << 32;
@@ -67,7 +70,7 @@ Duplicates find_duplicates(const std::vector<std::string_view>& items) {
     FirstSeen seen(items.size());
     for (uint32_t i = 0; i < items.size(); ++i) {
         const std::string_view item = items[i];
-        if (seen.find_or_add(hash_bytes(item.data(), item.size()), i, [&](uint32_t j) { return items[j] == item; }) >=
+        if (seen.find_or_add(hash_bytes(item.data(), item.size()) * kSpread, i, [&](uint32_t j) { return items[j] == item; }) >=
             0) {
             ++result.elements;
             result.chars += count_chars(item.data(), item.size());
@@ -113,7 +116,7 @@ class Grams {
   public:
     Grams(const Document& doc, bool spaced)
         : spaced_(spaced), places_(doc.words.size() + 1), chars_(doc.words.size() + 1) {
-        uint64_t power = 1, inverse = 1, sum = 0;
+        uint64_t power = 1, inverse = kSpread, sum = 0;
         uint32_t chars = 0;
         const size_t count = doc.words.size();
         for (size_t i = 0; i < count; ++i) {
@@ -135,7 +138,7 @@ class Grams {
         chars_[count] = chars;
     }
     bool spaced() const { return spaced_; }
-    // A difference of sums is the n-gram's hash times kBase ^ (bytes before it).
+    // A difference of sums is the n-gram's hash times kBase ^ (bytes before it); this is that hash times kSpread.
     uint64_t hash(size_t i, uint32_t n) const { return (places_[i + n].sum - places_[i].sum) * places_[i].inverse; }
     // Of stock's string: the space behind the last word is not in it.
     uint32_t chars(size_t i, uint32_t n) const { return chars_[i + n] - chars_[i] - spaced_; }
@@ -144,7 +147,7 @@ class Grams {
   private:
     struct Place {
         uint64_t sum;      // hash of everything before
-        uint64_t inverse;  // kBase ^ -(bytes before)
+        uint64_t inverse;  // kSpread * kBase ^ -(bytes before)
     };
     const bool spaced_;
     std::vector<Place> places_;
@@ -175,7 +178,6 @@ class Joined {
 };
 
 uint64_t scramble(uint64_t x) {
-    x *= 0x9E3779B97F4A7C15u;
     x ^= x >> 32;
     return x * 0xD6E8FEB86659FD93u;
 }
@@ -216,7 +218,7 @@ class Bounds {
         uint64_t* const bits = bits_.data();
         uint64_t chars = 0, covered = 0;
         for (size_t i = 0; i < count; ++i) {
-            const uint64_t place = grams.hash(i, n) * 0x9E3779B97F4A7C15u >> shift;
+            const uint64_t place = grams.hash(i, n) >> shift;
             const uint64_t bit = uint64_t{1} << (place & 63), seen = bits[place >> 6];
             bits[place >> 6] = seen | bit;
             if (!(seen & bit)) continue;

@@ -12,10 +12,13 @@ Tasks = Annotated[
     int | None, typer.Option(min=1, help="Tasks (= output files) per source; chosen from the files if not given.")
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Worker processes in all.")]
+RunWorkers = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes in all; 2 if not given, on Ray as many as fit.")
+]
 LoggingDir = Annotated[Path, typer.Option(help="Folder for main.log and one log per task.")]
 ScratchFolder = Annotated[
     Path | None,
-    typer.Option(help="With a store as output folder: for what is under way; datatrove_scratch if not given."),
+    typer.Option(help="With a store as output folder: for what is under way."),
 ]
 MaxDatasets = Annotated[int | None, typer.Option(min=1, help="Only the first N enabled sources, renormalised.")]
 Datasets = Annotated[str | None, typer.Option(help="Only sources that match this glob, such as '*vie_Latn*'.")]

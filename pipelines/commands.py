@@ -20,6 +20,7 @@ from pipelines.outcome import SourceOutcome
 from pipelines.plan import Plan, PlannedSource, make_plan
 from pipelines.plan_table import plan_json, plan_text
 from pipelines.quantities import parse_quantity, show_bytes, show_count
+from pipelines.report.write import report_at_the_end
 from pipelines.run_layout import RUN_DIR
 from pipelines.slurm.options import ClusterOptions, Executor
 from pipelines.sources import Catalogue, Listing, entry_of
@@ -29,6 +30,7 @@ from pipelines.store.url import local_folder, refuse_store, store_url
 # A source is said to be off its budget beyond this, when it drew so many documents that chance is no excuse.
 OFF_BUDGET = 0.1
 ENOUGH_DOCUMENTS = 100
+DEFAULT_WORKERS = 2
 
 
 def execute(
@@ -38,7 +40,7 @@ def execute(
     logging_dir: Path | None = None,
     scratch_folder: Path | None = None,
     tasks: int | None = None,
-    workers: int = 2,
+    workers: int | None = None,
     target_tokens: str | None = None,
     max_datasets: int | None = None,
     datasets: str | None = None,
@@ -58,15 +60,13 @@ def execute(
     url, output_folder = store_url(output_folder), local_folder(output_folder)
     cluster = cluster or ClusterOptions()
     cluster.check()
-    if cluster.executor is Executor.slurm:
-        refuse_store(output_folder, "--executor slurm")
+    if cluster.executor is not Executor.local:
+        refuse_store(output_folder, f"--executor {cluster.executor.value}")
     if run_dedup:
         refuse_store(output_folder, "--run-dedup")
     for option, folder in (("--logging-dir", logging_dir), ("--scratch-folder", scratch_folder), ("--mirror", mirror)):
         if folder is not None:
             refuse_store(folder, option)
-    if run_dedup and cluster.executor is Executor.slurm:
-        raise UserError("--run-dedup: Slurm runs the filters only; run `smoltrove dedup` on the finished run")
     if dedup_method is not None and not run_dedup:
         raise UserError("--dedup-method: says how to deduplicate; give --run-dedup too")
     plan = build_plan(
@@ -84,25 +84,35 @@ def execute(
     for line in plan.warnings:
         console.print(f"warning: {line}", markup=False, soft_wrap=True)
     if cluster.executor is Executor.slurm:
+        from pipelines.dedup.command import with_methods
         from pipelines.slurm.command import execute_slurm
 
         return execute_slurm(
             plan, config, cluster, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"),
             mirror=mirror, fresh=fresh, as_json=as_json,
+            dedup=with_methods(config.stage.dedup, dedup_method) if run_dedup else None,
         )  # fmt: skip
-    from pipelines.run import run_plan
-    from pipelines.store.run import SCRATCH, run_in_store
+    if cluster.executor is Executor.ray:
+        from pipelines.ray.command import run_on_ray
 
-    logging_dir = logging_dir or Path("datatrove_logs")
-    if url is not None:
+        result = run_on_ray(
+            plan, config, cluster, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"),
+            workers=workers, mirror=mirror, fresh=fresh,
+        )  # fmt: skip
+    elif url is not None:
+        from pipelines.store.run import SCRATCH, run_in_store
+
         result = run_in_store(
-            plan, config, url, scratch_folder=scratch_folder or SCRATCH, logging_dir=logging_dir, workers=workers,
-            mirror=mirror, fresh=fresh,
+            plan, config, url, scratch_folder=scratch_folder or SCRATCH,
+            logging_dir=logging_dir or Path("datatrove_logs"), workers=workers or DEFAULT_WORKERS, mirror=mirror,
+            fresh=fresh,
         )  # fmt: skip
     else:
+        from pipelines.run import run_plan
+
         result = run_plan(
-            plan, config, output_folder=output_folder, logging_dir=logging_dir, workers=workers, mirror=mirror,
-            fresh=fresh,
+            plan, config, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"),
+            workers=workers or DEFAULT_WORKERS, mirror=mirror, fresh=fresh,
         )  # fmt: skip
     dedup_follows = run_dedup and result.ok
     if as_json and not dedup_follows:
@@ -118,10 +128,14 @@ def execute(
         return 0 if result.ok else 1
     from pipelines.dedup.command import execute_dedup, with_methods
 
-    return execute_dedup(
-        output_folder, config=with_methods(config.stage.dedup, dedup_method), workers=workers, fresh=fresh,
-        as_json=as_json, before=result.model_dump(),
+    status = execute_dedup(
+        output_folder, config=with_methods(config.stage.dedup, dedup_method),
+        workers=workers or DEFAULT_WORKERS, fresh=fresh, as_json=as_json, before=result.model_dump(),
     )  # fmt: skip
+    if status == 0:
+        # Once more, with the duplicates.
+        report_at_the_end(output_folder, (logging_dir or Path("datatrove_logs")) / "main.log")
+    return status
 
 
 def build_plan(

@@ -26,12 +26,13 @@ from pipelines.errors import HubUnreachable, SourceError, UserError
 from pipelines.executors import without_secrets
 from pipelines.hub import GatedRepository
 from pipelines.hub_http import at_most
+from pipelines.meter import Meter
 from pipelines.mirror.blobs import HeldBlobs
 from pipelines.native_paths import NativePath, native_paths
 from pipelines.needs import needs_of
 from pipelines.plan import is_non_commercial
 from pipelines.reader_bytes import ReadFile, describe
-from pipelines.run_layout import BLOBS_DIR, RunLayout
+from pipelines.run_layout import blob_store, file_uri
 from pipelines.selection import Selected, adapter_of, select_sources
 from pipelines.side_by_side import side_by_side
 from pipelines.sources import Catalogue, FileInfo, Listing, entry_of
@@ -99,7 +100,10 @@ class Health(BaseModel):
         return all(source.usable for source in self.sources)
 
 
-def diagnose(config_path: Path, *, mirror: Path | None = None, datasets: str | None = None, rows: int = ROWS) -> Health:
+def diagnose(
+    config_path: Path, *, mirror: Path | None = None, datasets: str | None = None, rows: int = ROWS,
+    show_progress: bool = False,
+) -> Health:  # fmt: skip
     """Look at every enabled source. Raises UserError for wrong input, never for a source that is not usable."""
     from huggingface_hub.constants import ENDPOINT
     from huggingface_hub.utils import get_token
@@ -108,12 +112,14 @@ def diagnose(config_path: Path, *, mirror: Path | None = None, datasets: str | N
     config = load_config(config_path)
     chosen, skipped, _ = select_sources(config, profiles_of(config), datasets, None)
     look = _Look(catalogue=Catalogue(mirror=mirror, config_dir=config.path.parent), mirror=mirror, rows=rows)
-    found = side_by_side(
-        [partial(look.at, item) for item in chosen],
-        at_once=AT_ONCE,
-        seconds=SOURCE_SECONDS,
-        order=_repositories_first(chosen),
-    )
+    with Meter("looking", len(chosen), "sources", show=show_progress) as meter:
+        found = side_by_side(
+            [partial(look.at, item) for item in chosen],
+            at_once=AT_ONCE,
+            seconds=SOURCE_SECONDS,
+            order=_repositories_first(chosen),
+            done_with=meter.advance,
+        )
     # Loading word splitters takes seconds: not for what cannot be read anyway.
     there = [item.profile for health, item in zip(found, chosen, strict=True) if health and health.reachable]
     return Health(
@@ -129,7 +135,7 @@ def diagnose(config_path: Path, *, mirror: Path | None = None, datasets: str | N
 
 def show_diagnosis(config_path: Path, *, as_json: bool = False, **options: Any) -> int:
     """Print the diagnosis; 0 when every enabled source is usable."""
-    health = diagnose(config_path, **options)
+    health = diagnose(config_path, show_progress=True, **options)
     if as_json:
         data = health.model_dump(mode="json")
         for source, shown in zip(health.sources, data["sources"], strict=True):
@@ -275,7 +281,7 @@ class _Look:
             return ident in seen
 
         read = ReadFile(
-            path=file.path, uri=self._layout.uri(source.name, listing, file), size=file.size,
+            path=file.path, uri=file_uri(source.name, listing, file, self.mirror), size=file.size,
             format=file.format or "jsonl",
             identity=file.identity, traffic=traffic, peek=True,
         )  # fmt: skip
@@ -309,18 +315,11 @@ class _Look:
                 health.notes.append(f"metadata_fields: {name!r} is missing or empty in its first rows")
 
     def _blobs(self, listing: Listing, traffic: Traffic) -> BlobStore:
-        if listing.kind == "hub" and self.catalogue.record is not None:
-            return self._layout.blobs(listing, traffic)
-        place = self.mirror / BLOBS_DIR if self.mirror is not None and listing.kind == "mirror" else None
-        return BlobStore(place, attempts=2, timeout=PATIENCE_SECONDS, max_wait=PATIENCE_SECONDS, traffic=traffic)
+        options = {"attempts": 2, "timeout": PATIENCE_SECONDS, "max_wait": PATIENCE_SECONDS}
+        return blob_store(listing, self.mirror, traffic=traffic, **options)
 
     def _on_record(self, source: SourceConfig) -> bool:
         return self.catalogue.record is not None and entry_of(source) in self.catalogue.frozen
-
-    @property
-    def _layout(self) -> RunLayout:
-        """Only for where files and blobs are read from."""
-        return RunLayout(output_folder=Path(), logging_dir=Path(), fingerprint="", mirror=self.mirror)
 
 
 def _first(documents: Any, number: int) -> Iterator[Document]:

@@ -24,6 +24,7 @@ from filters.counting import add_length
 from pipelines.adapters import NOT_WANTED, Rejected, RowAdapter, Wanted
 from pipelines.errors import SourceError, did_you_mean
 from pipelines.fields import FieldPath
+from pipelines.json_line import surely_composed
 from pipelines.reader_bytes import ReadFile
 from pipelines.reader_formats import BLANK, OTHER_RECORD, Row, read_rows
 
@@ -251,7 +252,7 @@ class _Run:
         ident, rule = self.ident(ident, row, path, number)
         if rule is not None:
             return rule
-        if not (text.isascii() or unicodedata.is_normalized("NFC", text)):
+        if not (text.isascii() or surely_composed(text) or unicodedata.is_normalized("NFC", text)):
             text = unicodedata.normalize("NFC", text)
         metadata = dict(reader.default_metadata)
         for name, column, field in reader.metadata_columns:

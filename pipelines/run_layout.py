@@ -1,7 +1,7 @@
 """Where everything of a run lives: documents beside `_run/`, logs in a folder of their own.
 
     <output>/<org>_<name>/<config>/00000.jsonl.gz          documents, nothing else
-    <output>/_run/manifest.json, plan.json, plan.txt, config.yaml, ledger.jsonl, state.json
+    <output>/_run/manifest.json, plan.json, plan.txt, config.yaml, ledger.jsonl, state.json, report.{html,md,json}
     <output>/_run/dropped/<org>_<name>/<config>/<filter>/  with --keep-dropped
     <output>/_run/stages/<fingerprint>/...                 work files, records and completion markers
     <logs>/main.log, <logs>/<org>_<name>/<config>/task_00000.log
@@ -11,6 +11,7 @@ Gives up: output and logs in one folder.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipelines.blobs import BlobStore
 from pipelines.mirror.blobs import HeldBlobs
@@ -83,16 +84,25 @@ class RunLayout:
         return self.records_dir(output_dir) / f"{rank:05d}.json"
 
     def uri(self, name: str, listing: Listing, file: FileInfo) -> str:
-        """What is opened for a file of the repository `name`; a mirror holds files that were listed on the Hub."""
-        if listing.kind == "hub" and self.mirror is not None:
-            return str(self.mirror / name / file.path)
-        return f"{listing.base}/{file.path}"
+        """What is opened for a file of the repository `name`."""
+        return file_uri(name, listing, file, self.mirror)
 
     def blobs(self, listing: Listing, traffic: Traffic | None = None) -> BlobStore:
         """Where the files of code sources come from: the mirror that the source is read from, or Software Heritage."""
-        if listing.kind == "local" or self.mirror is None:
-            return BlobStore(traffic=traffic)
-        folder = self.mirror / BLOBS_DIR
-        if listing.kind == "hub":
-            return HeldBlobs(folder, read_lost(self.mirror), traffic=traffic)
-        return BlobStore(folder, traffic=traffic)
+        return blob_store(listing, self.mirror, traffic=traffic)
+
+
+def file_uri(name: str, listing: Listing, file: FileInfo, mirror: Path | None) -> str:
+    """What is opened for a file of the repository `name`; a mirror may hold files that were listed on the Hub."""
+    if listing.kind == "hub" and mirror is not None:
+        return str(mirror / name / file.path)
+    return f"{listing.base}/{file.path}"
+
+
+def blob_store(listing: Listing, mirror: Path | None, *, traffic: Traffic | None = None, **options: Any) -> BlobStore:
+    """Where blobs come from; `options` are BlobStore's, for what is asked over a network."""
+    if listing.kind == "local" or mirror is None:
+        return BlobStore(traffic=traffic, **options)
+    if listing.kind == "hub":
+        return HeldBlobs(mirror / BLOBS_DIR, read_lost(mirror), traffic=traffic)
+    return BlobStore(mirror / BLOBS_DIR, traffic=traffic, **options)

@@ -15,23 +15,25 @@ from pathlib import Path
 import numpy as np
 import orjson
 import xxhash
-from rich.console import Console
-from rich.progress import track
 
 from pipelines.errors import SourceError, UserError
 from pipelines.ledger import TaskRecord
 from pipelines.manifest import load_plan, read_manifest
+from pipelines.meter import Meter
 from pipelines.outcome import records_of
 from pipelines.plan import Plan
 from pipelines.reader_bytes import ReadFile, read_bytes, split_lines
 from pipelines.run_layout import RUN_DIR, RunLayout
 from pipelines.store.look import files_of, open_stored_run
 from pipelines.store.store import connect
-from pipelines.store.url import local_folder, store_url
+from pipelines.store.url import local_folder, refuse_store, store_url
 
 
-def open_run(run_folder: Path) -> tuple[RunLayout, Plan]:
-    """The layout and plan of an existing run. Raises UserError when the folder holds none."""
+def open_run(run_folder: Path, *, stores: bool = False) -> tuple[RunLayout, Plan]:
+    """The layout and plan of an existing run, with `stores` also of one in a store, whose state is copied here for the
+    life of the process. Raises UserError when the folder holds none."""
+    if not stores:
+        refuse_store(run_folder, "this command")
     if (url := store_url(run_folder)) is not None:
         folder = tempfile.TemporaryDirectory(prefix="smoltrove-")
         atexit.register(folder.cleanup)
@@ -70,15 +72,17 @@ def verify_run(layout: RunLayout, plan: Plan, *, show_progress: bool = False) ->
             problems.append(f"{source.key}: {len(missing)} of {len(source.tasks)} tasks are not done ({shown})")
     ids = array("Q")
     of_source = ""
-    for record in track(records, "verifying", console=Console(stderr=True), transient=True, disable=not show_progress):
-        problems += [f"{record.source} task {record.rank}: {problem}" for problem in record.problems()]
-        if record.source != of_source:
-            problems += _repeated_ids(of_source, ids)
-            ids, of_source = array("Q"), record.source
-        with files_of(layout, record):
-            if record.file is not None:
-                problems += check_file(layout, record, ids)
-            problems += _check_dropped(layout, record)
+    with Meter("verifying", sum(r.file.size for r in records if r.file), "bytes", show=show_progress) as meter:
+        for record in records:
+            problems += [f"{record.source} task {record.rank}: {problem}" for problem in record.problems()]
+            if record.source != of_source:
+                problems += _repeated_ids(of_source, ids)
+                ids, of_source = array("Q"), record.source
+            with files_of(layout, record):
+                if record.file is not None:
+                    problems += check_file(layout, record, ids)
+                    meter.advance(record.file.size)
+                problems += _check_dropped(layout, record)
     problems += _repeated_ids(of_source, ids)
     problems += _strangers(layout, plan, records)
     problems += check_ledger_file(layout, records)
@@ -101,7 +105,8 @@ def _repeated_ids(source: str, ids: "array[int]") -> list[str]:
     return [f"{source}: {again:,} ids occur more than once"] if again else []
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
         while block := handle.read(1 << 20):
@@ -115,7 +120,7 @@ def check_file(layout: RunLayout, record: TaskRecord, ids: "array[int]") -> list
     path = layout.output_folder / name
     if not path.is_file():
         return [f"{name}: missing; the ledger says {record.written:,} documents"]
-    digest = _sha256(path)
+    digest = sha256_of(path)
     problems = []
     if digest != record.file.sha256:
         problems.append(f"{name}: altered: its sha256 is not the ledger's ({path.stat().st_size:,} bytes)")
@@ -188,7 +193,7 @@ def print_verdict(run_folder: Path | str, problems: list[str], *, as_json: bool)
 
 def show_verification(run_folder: Path, *, as_json: bool) -> int:
     """Print what `verify_run` found; 0 when nothing."""
-    layout, plan = open_run(run_folder)
+    layout, plan = open_run(run_folder, stores=True)
     shown = layout.store or str(run_folder)
     problems = verify_run(layout, plan, show_progress=not as_json)
     if not problems and not as_json:

@@ -7,6 +7,7 @@ there. Gives up: Slurm, and deduplication of what is in a store.
 import dataclasses
 import hashlib
 import secrets
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +16,7 @@ from pipelines.config import LoadedConfig
 from pipelines.errors import SourceError
 from pipelines.manifest import check_continues, fingerprint, fingerprint_data
 from pipelines.plan import Plan
-from pipelines.run import RunResult, begin, make_writable, supervise
+from pipelines.run import RunResult, begin, hire_here, make_writable, supervise
 from pipelines.run_layout import RUN_DIR, RunLayout
 from pipelines.run_lock import lock_run
 from pipelines.signals import StopRequest, note_signals
@@ -66,7 +67,7 @@ def run_in_store(
                 push(store, layout)
             if not lock.guarded:
                 Console(stderr=True).print(f"warning: {url}: {UNGUARDED}", markup=False, soft_wrap=True)
-            result = supervise(plan, layout, workers, stop)
+            result = supervise(plan, layout, partial(hire_here, workers), stop)
             fence(store, lock.number)
             push(store, layout)
             return result
