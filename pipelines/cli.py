@@ -121,14 +121,14 @@ def status(
 
     if watch and (as_json or reasons):
         raise UserError(f"--watch: does not go with {'--json' if as_json else '--reasons'}, which answers once")
+    if watch:
+        raise typer.Exit(watch_status(run_folder, every))
     if is_dedup_folder(run_folder):
-        if watch or reasons:
-            raise UserError(f"--{'watch' if watch else 'reasons'}: is for the run that is deduplicated, and shows both")
+        if reasons:
+            raise UserError("--reasons: is for the run that is deduplicated")
         from pipelines.slurm.dedup_status import show_dedup_status
 
         raise typer.Exit(show_dedup_status(run_folder, as_json=as_json))
-    if watch:
-        raise typer.Exit(watch_status(run_folder, every))
     raise typer.Exit(show_status(run_folder, reasons=reasons, as_json=as_json))
 
 

@@ -9,6 +9,7 @@ import io
 import json
 import sys
 import time
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,8 +74,8 @@ class Standing:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come by itself."""
-        return self.state in ("complete", "incomplete")
+        """Whether nothing more will come by itself, of its deduplication neither."""
+        return self.state in ("complete", "incomplete") and (self.dedup is None or self.dedup.over)
 
     def print(self) -> None:
         """The table of sources, the queue below it, and the state."""
@@ -82,9 +83,7 @@ class Standing:
         if self.queue is not None and (self.queue.is_live or not self.complete):
             print_queue(self.queue)
         if self.dedup is not None:
-            from pipelines.slurm.dedup_status import print_view
-
-            print_view(self.dedup)
+            self.dedup.print()
         print(f"{self.where}: {self.state}; log: {self.layout.logging_dir / 'main.log'}")
 
 
@@ -121,15 +120,15 @@ def show_status(run_folder: Path, *, reasons: bool = False, as_json: bool = Fals
 
 
 def watch_status(run_folder: Path, every: float) -> int:
-    """Print the state of a run again and again, `every` so many seconds, until nobody works on it any more.
+    """Print the state of a run, or of a deduplication, again and again until nobody works on it any more.
 
-    On a terminal in place, elsewhere whenever it has changed. Returns 0 when the run is complete, 1 when it is not, 130
-    after Ctrl-C, which ends the watching only.
+    A look every `every` seconds: on a terminal in place, elsewhere only what has changed. Returns 0 for a complete one,
+    else 1, and 130 after Ctrl-C, which ends the watching only.
     """
-    before = ""
+    before, look = "", _look_of(run_folder)
     try:
         while True:
-            found, text = standing(run_folder), io.StringIO()
+            found, text = look(run_folder), io.StringIO()
             if sys.stdout.isatty():
                 print(_CLEAR, end="")
                 found.print()
@@ -145,6 +144,14 @@ def watch_status(run_folder: Path, every: float) -> int:
     except KeyboardInterrupt:
         print("watching ends, the run goes on", file=sys.stderr)
         return 130
+
+
+def _look_of(run_folder: Path) -> "Callable[[Path], Standing | DedupView]":
+    if not is_dedup_folder(run_folder):
+        return standing
+    from pipelines.slurm.dedup_status import dedup_view
+
+    return dedup_view
 
 
 def _dedup_view_of(run_folder: Path) -> "DedupView | None":

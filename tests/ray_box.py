@@ -22,6 +22,7 @@ os.environ["RAY_AUTH_MODE"] = "token"
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "node_ip_address": "127.0.0.1", "include_dashboard": False}
+ATTEMPTS = 3
 
 
 class Box:
@@ -58,10 +59,21 @@ def throw_away_ray() -> Iterator[Box]:
     """A running cluster."""
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     try:
-        box = Box(folder)
+        box = _patiently(folder)
         try:
             yield box
         finally:
             box.cluster.shutdown()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _patiently(folder: str) -> Box:
+    """Ray gives its processes 30 s to start, which a busy machine may exceed; what is left of a try ends at exit."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return Box(f"{folder}/{attempt}")
+        except Exception:  # Ray raises Exception itself
+            if attempt + 1 == ATTEMPTS:
+                raise
+    raise AssertionError

@@ -133,6 +133,7 @@ def predict(
                 pooled=cluster.pooled,
                 network_seconds=network,
                 lead_seconds=lead_seconds,
+                shared_seconds=min((job.load_seconds for job in jobs if job.profile), default=0.0),
             )
         )
     start = start_seconds if not cluster.pooled else 0.0

@@ -53,18 +53,24 @@ def simulate(
     pooled: bool,
     network_seconds: float = 0.0,
     lead_seconds: float = 0.0,
+    shared_seconds: float = 0.0,
 ) -> Schedule:
     """The schedule of `jobs` on `workers`.
 
     Args:
         start_seconds: until a process can take a task. pooled: one process per worker for all its tasks, else one per
             task. network_seconds: all bytes at the shared bandwidth. lead_seconds: before the first worker starts.
+        shared_seconds: part of every language group's loading that a pool's worker pays once (packages, the language
+            model); at most the least of them.
 
     Raises ValueError for fewer than one worker. The same jobs give the same schedule.
     """
     if workers < 1:
         raise ValueError("a schedule needs at least one worker")
-    ends, started, longest = (_pool if pooled else _each_alone)(jobs, workers, start_seconds)
+    if pooled:
+        ends, started, longest = _pool(jobs, workers, start_seconds, shared_seconds)
+    else:
+        ends, started, longest = _each_alone(jobs, workers, start_seconds)
     last = max(ends, default=0.0)
     busy = sum(job.seconds for job in jobs) + started + lead_seconds
     bounds = {"work": (busy - lead_seconds) / workers, "longest task": longest, "network": network_seconds}
@@ -88,7 +94,7 @@ def _each_alone(jobs: Sequence[Job], workers: int, start: float) -> tuple[list[f
     return free, started, longest
 
 
-def _pool(jobs: Sequence[Job], workers: int, start: float) -> tuple[list[float], float, float]:
+def _pool(jobs: Sequence[Job], workers: int, start: float, shared: float) -> tuple[list[float], float, float]:
     """Largest input first, languages kept together."""
     order = sorted(range(len(jobs)), key=lambda i: (-jobs[i].input_bytes, i))
     queues: dict[tuple[str, ...], deque[tuple[int, int]]] = {}
@@ -107,7 +113,7 @@ def _pool(jobs: Sequence[Job], workers: int, start: float) -> tuple[list[float],
         job = jobs[index]
         own = 0.0
         if profile not in knows[worker]:
-            own = job.load_seconds
+            own = job.load_seconds - (shared if profile and any(knows[worker]) else 0.0)
             knows[worker].add(profile)
             met[profile].add(worker)
             started += own

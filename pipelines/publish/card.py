@@ -73,10 +73,14 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: 
 def _summary(publication: Publication) -> str:
     facts = publication.facts
     tokens, text = sum(s.tokens for s in facts.written), sum(s.text_bytes for s in facts.written)
-    described_as = f" {_plain(facts.description).rstrip('.')}." if facts.description else ""
-    return (
-        f"{facts.num_documents:,} documents from {len(facts.written)} sources: {show_bytes(text)} of text, about "
-        f"{show_count(tokens)} tokens.{described_as} Built with smoltrove on datatrove; every number below is counted."
+    sources = f"{len(facts.written)} source{'s' if len(facts.written) != 1 else ''}"
+    found = (
+        f"{facts.num_documents:,} documents from {sources}: {show_bytes(text)} of text, about {show_count(tokens)} "
+        "tokens. Built with smoltrove on datatrove; every number below is counted."
+    )
+    # Of a whole configuration, of which the run may have taken a part.
+    return found + (
+        f"\n\nIts configuration describes itself as: {_plain(facts.description)}" if facts.description else ""
     )
 
 
@@ -216,6 +220,9 @@ def _limits(publication: Publication) -> Iterable[str]:
     if any(source.gated for source in facts.written):
         gated = ", ".join(source.config_name for source in facts.written if source.gated)
         yield f"These come from gated sources, whose terms bind who passes them on: {_plain(gated)}."
+    copies = [source.config_name for source in facts.written if source.origin == "mirror"]
+    if copies:
+        yield f"These were read from a local copy, not from the Hub at a known commit: {_plain(', '.join(copies))}."
     if not facts.dedup:
         yield "It was not deduplicated here; a source may have been by its publisher."
     elif len(facts.written) > 1 and "sentence" not in {m for item in facts.dedup for m in item.get("methods", ())}:

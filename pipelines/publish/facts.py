@@ -45,6 +45,7 @@ class SourceFacts(_Frozen):
     gated: bool
     revision: str | None
     hub_name: str | None
+    origin: str | None  # hub, mirror or local; None where the plan is gone
     category: str | None
     languages: tuple[str, ...]
     profile: str | None
@@ -168,6 +169,7 @@ def _source(
         gated=bool(entry.get("gated")),
         revision=item.get("revision"),
         hub_name=entry.get("name") if planned.get("listing", {}).get("kind") == "hub" else None,
+        origin=planned.get("listing", {}).get("kind"),
         category=entry.get("category"),
         languages=tuple(sorted({code for code in (language, *asked) if _LANGUAGE.fullmatch(code)})),
         profile=entry.get("profile"),

@@ -275,7 +275,7 @@ def push_plan_lines(publication: Publication, result: PushResult, folder: Path) 
         there = "exists" if result.exists else "will be made"
     lines = [
         f"{folder}: {result.files:,} files ({publication.form}), {show_bytes(result.bytes)}, "
-        f"{publication.facts.num_documents:,} documents, {len(publication.facts.written)} configurations",
+        f"{publication.facts.num_documents:,} documents of {len(publication.facts.written)} sources",
         f"{result.repo} ({where}): {there}",
         f"to send: {result.files_to_send:,} files, {show_bytes(result.bytes_to_send)}, in "
         f"{max(1, -(-result.files_to_send // FILES_PER_COMMIT))} commits; card: {result.card}",

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pipelines.errors import UserError
+from pipelines.errors import SourceError, UserError
 from pipelines.executors import SECRET_NAMES, without_secrets
 from pipelines.slurm.config import check_address
 
@@ -38,7 +38,8 @@ def require_ray() -> None:
 def connected(address: str | None) -> Iterator[None]:
     """Connected to the cluster at `address` (host:port or auto; None: $RAY_ADDRESS, or a cluster of our own).
 
-    A connection that is there already is used, and left as it is. Raises UserError when nobody answers.
+    A connection that is there already is used, and left as it is. Raises UserError when nobody answers, SourceError
+    when a cluster of our own does not start.
     """
     require_ray()
     address = address or _from_environment()
@@ -90,10 +91,13 @@ def _start(address: str | None, temp_dir: str | None) -> None:
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     if address is None:
-        ray.init(
-            address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=temp_dir,
-            **options,
-        )  # fmt: skip
+        try:
+            ray.init(
+                address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=temp_dir,
+                **options,
+            )  # fmt: skip
+        except Exception as error:  # Ray raises Exception itself, such as after 30 s on a machine that is too busy
+            raise SourceError(f"Ray does not start on this machine: {_in_one_line(error)}; see --debug") from error
         return
     if address != "auto":
         _refuse_silent(address)
@@ -124,7 +128,12 @@ def _why_not(error: BaseException) -> str:
         causes.append(cause)
     if any("uthenticat" in f"{type(cause).__name__} {cause}" for cause in causes):
         return "refuses us: set RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled, as the cluster has it"
-    return f"no connection ({without_secrets(str(causes[-1]).strip().splitlines()[0])})"
+    return f"no connection ({_in_one_line(causes[-1])})"
+
+
+def _in_one_line(error: BaseException) -> str:
+    lines = without_secrets(str(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def forwarded(environment: Mapping[str, str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from pipelines.run_layout import RunLayout
 from pipelines.slurm.client import SlurmSilent
 from pipelines.slurm.config import ClusterConfig
 from pipelines.slurm.dedup_launch import default_output, probe
-from pipelines.slurm.dedup_status import dedup_view, print_view
+from pipelines.slurm.dedup_status import dedup_view
 from pipelines.slurm.dedup_submit import DedupOrder, submit_dedup, write_dedup_script
 from pipelines.slurm.options import ClusterOptions
 from pipelines.slurm.queue import cancel_run
@@ -40,7 +40,10 @@ def execute_dedup_slurm(
     if options.script_only:
         print(write_dedup_script(order))
         return 0
-    layout, submission = submit_dedup(order, wait=options.wait)
+    console = Console(stderr=True, highlight=False)
+    layout, submission = submit_dedup(
+        order, wait=options.wait, say=lambda line: console.print(line, markup=False, soft_wrap=True)
+    )
     if submission is None:
         return show_outcome(order, as_json=as_json, before=before)
     if not options.wait:
@@ -77,7 +80,7 @@ def show_outcome(order: DedupOrder, *, as_json: bool, before: dict[str, Any] | N
         if as_json:
             print(json.dumps({**(before or {}), "ok": False, "dedup": view.model_dump()}, ensure_ascii=False, indent=1))
         else:
-            print_view(view)
+            view.print()
         return 1
     result = result_of(work)
     if as_json:

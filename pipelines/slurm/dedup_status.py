@@ -22,6 +22,7 @@ from pipelines.dedup.writer import is_written
 from pipelines.slurm.client import Job, SlurmSilent, jobs_named
 from pipelines.slurm.crew import claims_of
 from pipelines.slurm.dedup_launch import last_launch, probe
+from pipelines.slurm.pending import meaning
 from pipelines.slurm.queue import MOST_SHOWN, last_lines
 from pipelines.slurm.submission import Submission, log_dir
 
@@ -60,6 +61,20 @@ class DedupView(BaseModel):
     pending: dict[str, int] = Field(default_factory=dict)
     ended: list[EndedJob] = Field(default_factory=list)
     problem: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is done."""
+        return self.state == "complete"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come by itself."""
+        return self.state in ("complete", "incomplete")
+
+    def print(self) -> None:
+        """How far it is, in plain lines."""
+        _print_view(self)
 
 
 def dedup_view(output_folder: Path) -> DedupView:
@@ -157,7 +172,7 @@ def _count(work: Work, stage: str, total: int | None) -> StageCount:
     return StageCount(stage=stage, done=done, total=total)
 
 
-def print_view(view: DedupView) -> None:
+def _print_view(view: DedupView) -> None:
     """How far it is, in plain lines."""
     console = Console(width=180, highlight=False)
 
@@ -180,8 +195,9 @@ def print_view(view: DedupView) -> None:
     for stage, pieces in view.running.items():
         say(f"    running: {stage}: {', '.join(pieces[:MOST_SHOWN])}{', ...' if len(pieces) > MOST_SHOWN else ''}")
     for reason, number in view.pending.items():
-        after = f" (after job {view.after}, the filters' account)" if reason == "Dependency" and view.after else ""
-        say(f"    pending: {number} jobs, Slurm's reason: {reason}{after}")
+        words = f"after job {view.after}, the filters' account" if reason == "Dependency" and view.after else None
+        words = words or meaning(reason)
+        say(f"    pending: {number} jobs, Slurm's reason: {reason}{f' ({words})' if words else ''}")
     for job in view.ended[:MOST_SHOWN]:
         say(f"    ended: {job.job}{f', {job.state}' if job.state else ''}; log: {job.log}")
         for line in job.last_lines:
@@ -203,5 +219,5 @@ def show_dedup_status(output_folder: Path, *, as_json: bool) -> int:
         print_result(result_of(work), work.plan.config)
         print(f"{output_folder}: complete; log: {work.layout.logging_dir}")
     else:
-        print_view(view)
+        view.print()
     return 0 if view.state == "complete" else 1

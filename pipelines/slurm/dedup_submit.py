@@ -4,6 +4,7 @@ Everything is submitted at once. After filters, the array waits for the job that
 jobs look at what is there. Gives up: `--dedup-cache` after filters, which no command offers.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from pipelines.slurm.client import SlurmSilent, cancel, jobs_named, submit
 from pipelines.slurm.config import DEDUP_JOBS, ClusterConfig, check_path
 from pipelines.slurm.dedup_launch import DedupLaunch, new_launch, plan_of, probe, record_launch
 from pipelines.slurm.limits import DEFAULT_ARRAY_SIZE, array_size, check_limits
+from pipelines.slurm.node_check import InputHere, check_on_a_node
 from pipelines.slurm.script import dedup_script
 from pipelines.slurm.submission import (
     SETTLED,
@@ -98,12 +100,14 @@ class DedupOrder:
 
 
 def submit_dedup(
-    order: DedupOrder, *, run_fingerprint: str = "", after: str | None = None, files: int = 0, wait: bool = False
-) -> tuple[RunLayout, Submission | None]:
+    order: DedupOrder, *, run_fingerprint: str = "", after: str | None = None, files: int = 0, wait: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[RunLayout, Submission | None]:  # fmt: skip
     """Submit what is left; None when the deduplication is complete.
 
-    `after`: the job of the filters' account; the run is not finished then, and has `files` files at most. Raises
-    UserError when the run, the folders, the cluster or sbatch refuse; no job of it is in the queue then.
+    `after`: the job of the filters' account; the run is not finished then, and has `files` files at most; a node was
+    looked at before the filters. `say` is told what is waited for. Raises UserError when the run, the folders, the
+    cluster, a node or sbatch refuse; no job of it is in the queue then.
     """
     if wait:
         wait_until_idle(probe(order.output_folder))
@@ -116,6 +120,8 @@ def submit_dedup(
         layout, launch, work, data = _prepared(order, after)
         stack.enter_context(lock_run(layout.run_dir))
         refuse_while_live(layout)
+        if work is not None and (order.fresh or not is_complete(work)):
+            check_on_a_node(layout, _firsts_of(work), order.cluster, say=say)
         if order.fresh:
             delete_dedup(layout)
         if work is not None:
@@ -145,6 +151,15 @@ def submit_dedup(
         submission = submission.model_copy(update={"arrays": (array,)})
         record(layout, submission)
     return layout, submission
+
+
+def _firsts_of(work: Work) -> list[InputHere]:
+    """The first file of every source."""
+    found: dict[tuple[int, str], InputHere] = {}
+    for file in work.plan.files:
+        here: InputHere = {"source": file.source, "path": str(work.plan.place(file)), "size": file.size}
+        found.setdefault((file.run, file.source), here)
+    return list(found.values())
 
 
 def write_dedup_script(order: DedupOrder, *, run_fingerprint: str = "", files: int | None = None) -> Path:

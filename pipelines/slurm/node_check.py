@@ -10,7 +10,7 @@ import secrets
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,9 @@ _NOT_FOR_A_TEST = ("hold", "begin", "deadline", "time-min", "signal", "mail-type
 _NO_FOLDER, _OTHER_FOLDER, _NOT_WRITABLE, _NO_VENV, _NO_PYTHON = 11, 12, 13, 31, 32
 
 
+InputHere = dict[str, object]  # source, path, size in bytes
+
+
 @dataclass(frozen=True)
 class Place:
     """A folder that both sides must see: the option that named it, the folder, a new one in it for the test."""
@@ -45,11 +48,13 @@ class Place:
     test_dir: Path
 
 
-def check_on_a_node(layout: RunLayout, plan: Plan, cluster: ClusterConfig, *, say: Callable[[str], None]) -> str | None:
+def check_on_a_node(
+    layout: RunLayout, files: Sequence[InputHere], cluster: ClusterConfig, *, say: Callable[[str], None]
+) -> str | None:
     """Run the test job. Returns the node that it ran on; None when there was no test.
 
-    `say` is told what is waited for, and why there was no test. Raises UserError with what the node cannot do. Nothing
-    of the test stays in the queue or in the folders.
+    `files`: those that the node must have. `say` is told what is waited for, and why there was no test. Nothing of the
+    test stays in the queue or in the folders. Raises UserError with what the node cannot do.
     """
     if not cluster.node_test_seconds:
         return None
@@ -63,7 +68,7 @@ def check_on_a_node(layout: RunLayout, plan: Plan, cluster: ClusterConfig, *, sa
         shared = places[0].test_dir
         for place in places:
             write_atomically(place.test_dir / "from_here", token)
-        write_atomically(shared / "request.json", json.dumps({"files": _files_of(plan, layout.mirror)}))
+        write_atomically(shared / "request.json", json.dumps({"files": list(files)}))
         write_atomically(shared / "test.sbatch", node_test_script(cluster, name, token, places))
         job_id = _submitted(shared / "test.sbatch", cluster)
         try:
@@ -92,7 +97,7 @@ def _test_dirs(places: tuple[Place, ...]) -> Iterator[None]:
                 place.test_dir.parent.rmdir()
 
 
-def _files_of(plan: Plan, mirror: Path | None) -> list[dict[str, object]]:
+def files_of(plan: Plan, mirror: Path | None = None) -> list[InputHere]:
     """The first planned file of every source that is read from a folder."""
     return [
         {

@@ -20,7 +20,7 @@ from pipelines.run_lock import lock_run
 from pipelines.slurm.client import SlurmSilent, cancel, jobs_named, submit
 from pipelines.slurm.config import ClusterConfig, check_path
 from pipelines.slurm.limits import DEFAULT_ARRAY_SIZE, array_size, check_limits
-from pipelines.slurm.node_check import check_on_a_node
+from pipelines.slurm.node_check import check_on_a_node, files_of
 from pipelines.slurm.script import array_script, finish_script, own_venv
 from pipelines.slurm.submission import (
     SETTLED,
@@ -59,7 +59,7 @@ def submit_plan(
         refuse_while_live(layout)
         if fresh or _planned(plan, layout, size) is not None:
             # Before an old run is deleted, and before a new one is written down.
-            check_on_a_node(layout, plan, cluster, say=say)
+            check_on_a_node(layout, files_of(plan, layout.mirror), cluster, say=say)
         begin(layout, plan, config, data, fresh=fresh)
         submission = _planned(plan, layout, size)
         if submission is None:

@@ -101,7 +101,8 @@ def source(name: str, **more: Any) -> SourceFacts:
     """A made source with one document."""
     made: dict[str, Any] = {
         "source": f"{name}/default", "output_dir": f"{name.replace('/', '_')}/default", "license": None, "gated": False,
-        "revision": None, "hub_name": None, "category": None, "languages": (), "profile": "p", "filters": (),
+        "revision": None, "hub_name": None, "origin": None,
+        "category": None, "languages": (), "profile": "p", "filters": (),
         "epochs": 1.0, "share": 1.0, "steps": (Step(what="filter", rows=1, written=1),), "documents": 1,
         "text_bytes": 10, "tokens": 3,
     }  # fmt: skip
@@ -161,11 +162,12 @@ def test_limits_follow_the_facts() -> None:
     plain = card(made_publication(source("a/b", license="mit")))
     assert "not deduplicated here" in plain
     assert "gated" not in plain
+    assert "local copy" not in plain
     assert "epochs)" not in plain
     repeated = Step(what="filter", rows=1, repeated=1, written=2)
     more = card(
         made_publication(
-            source("a/b", license="mit", gated=True, steps=(repeated,), languages=("code", "vi")),
+            source("a/b", license="mit", gated=True, origin="mirror", steps=(repeated,), languages=("code", "vi")),
             source("a/c", documents=0, steps=()),
             dedup=({"methods": ["exact"], "exact": {"ignore_case": False}},),
             complete_history=False,
@@ -175,6 +177,7 @@ def test_limits_follow_the_facts() -> None:
     assert "Deduplicated by exact (exact: ignore_case False)" in more
     assert "come from gated sources, whose terms bind who passes them on: a_b--default" in more
     assert "on purpose (epochs)" in more
+    assert "read from a local copy, not from the Hub at a known commit: a_b--default" in more
     assert "have no document in it: a_c--default" in more
     assert "that run's folder is gone" in more
     assert "language:\n- code\n- vi\n" in more

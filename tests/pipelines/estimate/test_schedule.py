@@ -39,10 +39,14 @@ def test_work_is_conserved(jobs: list[Job], workers: int, pooled: bool, start: f
         assert schedule.start_seconds == each
 
 
-@given(JOBS, WORKERS, st.booleans(), EIGHTHS, EIGHTHS)
-def test_bounds_of_list_scheduling(jobs: list[Job], workers: int, pooled: bool, start: float, network: float) -> None:
+@given(JOBS, WORKERS, st.booleans(), EIGHTHS, EIGHTHS, st.sampled_from([0.0, 0.5, 1.0]))
+def test_bounds_of_list_scheduling(
+    jobs: list[Job], workers: int, pooled: bool, start: float, network: float, shared: float
+) -> None:
     """max(total / workers, longest, network) <= wall <= max(network, total / workers + longest)."""
-    schedule = simulate(jobs, workers=workers, start_seconds=start, pooled=pooled, network_seconds=network)
+    schedule = simulate(
+        jobs, workers=workers, start_seconds=start, pooled=pooled, network_seconds=network, shared_seconds=shared
+    )
     share = schedule.busy_seconds / workers
     assert schedule.wall_seconds >= max(share, schedule.longest_seconds, network) - 1e-9
     assert schedule.wall_seconds <= max(network, share + schedule.longest_seconds) + 1e-9
@@ -79,6 +83,16 @@ def test_a_pool_loads_a_language_where_it_has_been_loaded() -> None:
     assert (pool.start_seconds, pool.wall_seconds) == (8, 64)
     alone = simulate(jobs, workers=2, start_seconds=1, pooled=False)
     assert (alone.start_seconds, alone.wall_seconds) == (48, 84)
+
+
+def test_what_languages_share_is_loaded_once_by_a_worker() -> None:
+    """One worker, three languages of 3 s each, 2 of them the same packages; code needs none of it."""
+    jobs = [Job(seconds=1, profile=p, load_seconds=3, input_bytes=9) for p in (("en",), ("vi",), ("fr",))]
+    jobs.append(Job(seconds=1, profile=(), load_seconds=0, input_bytes=1))
+    pool = simulate(jobs, workers=1, start_seconds=0, pooled=True, shared_seconds=2)
+    assert (pool.start_seconds, pool.wall_seconds) == (5, 9)
+    alone = simulate(jobs, workers=1, start_seconds=0, pooled=False, shared_seconds=2)
+    assert (alone.start_seconds, alone.wall_seconds) == (9, 13)
 
 
 def test_what_bounds_the_wall_time() -> None:

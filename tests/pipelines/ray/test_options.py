@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.commands import execute
-from pipelines.errors import UserError
+from pipelines.errors import SourceError, UserError
 from pipelines.ray import connection
 from pipelines.ray.connection import connected, forwarded
 from pipelines.ray.resources import check_resources, num_places
@@ -110,6 +110,22 @@ def test_a_refused_token_is_named() -> None:
     error.__cause__ = AuthenticationError("Invalid bearer token")
     assert "RAY_AUTH_TOKEN" in connection._why_not(error)
     assert connection._why_not(RuntimeError("first\nsecond")) == "no connection (first)"
+
+
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray raises a bare Exception after 30 s on a machine that is too busy; the folder that it began is gone."""
+    folders: list[str] = []
+
+    def init(**options: object) -> None:
+        folders.append(str(options["_temp_dir"]))
+        raise Exception("The current node timed out during startup.\nMore")
+
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", init)
+    with pytest.raises(SourceError, match=r"does not start on this machine: The current .* startup\.; see --debug$"):
+        connected(None).__enter__()
+    assert not Path(folders[0]).exists()
 
 
 def test_no_secret_goes_to_the_nodes() -> None:

@@ -40,8 +40,9 @@ class Deduplicated(SlurmRun):
         return other
 
     def dedup_of_it(self, *options: str) -> tuple[int, str]:
-        """`smoltrove dedup` of the run."""
-        return self.tool("dedup", *options)
+        """`smoltrove dedup` of the run, on Slurm without a test job."""
+        without = ("--node-test-seconds", "0") if "slurm" in options else ()
+        return self.tool("dedup", *options, *without)
 
     def claims(self) -> list[dict[str, Any]]:
         """Every claim on a piece of the deduplication."""
