@@ -33,12 +33,14 @@ from pipelines.cli_options import (
     Run,
     RunDedup,
     RunWorkers,
+    ScratchFolder,
     TargetTokens,
     Tasks,
 )
 from pipelines.dedup import cli as dedup_cli
 from pipelines.errors import SourceError, UserError
 from pipelines.estimate import cli as estimate_cli
+from pipelines.mirror import cli as mirror_cli
 from pipelines.publish import cli as publish_cli
 from pipelines.report import cli as report_cli
 from pipelines.slurm.options import ClusterOptions, with_cluster_options
@@ -62,7 +64,9 @@ def run(
     config: Config,
     tasks: Tasks = None,
     workers: RunWorkers = None,
-    output_folder: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path("datatrove_output/run"),
+    output_folder: Annotated[Path, typer.Option(help="Folder for the documents, or s3://bucket/path.")] = Path(
+        "datatrove_output/run"
+    ),
     logging_dir: LoggingDir = Path("datatrove_logs/run"),
     target_tokens: TargetTokens = None,
     max_datasets: MaxDatasets = None,
@@ -77,6 +81,7 @@ def run(
     run_dedup: RunDedup = False,
     dedup_method: DedupMethod = None,
     compression: Compression = None,
+    scratch_folder: ScratchFolder = None,
     *,
     cluster: ClusterOptions,
 ) -> None:
@@ -91,7 +96,7 @@ def run(
             config, tasks=tasks, workers=workers, output_folder=output_folder, logging_dir=logging_dir,
             target_tokens=target_tokens, max_datasets=max_datasets, datasets=datasets, mirror=mirror, after=after,
             keep_dropped=keep_dropped, fresh=fresh, plan_only=plan, as_json=as_json, run_dedup=run_dedup,
-            dedup_method=dedup_method, compression=compression, cluster=cluster,
+            dedup_method=dedup_method, compression=compression, scratch_folder=scratch_folder, cluster=cluster,
         )
     )  # fmt: skip
 
@@ -146,11 +151,12 @@ def verify(run_folder: Run, as_json: AsJson = False, debug: Debug = False) -> No
     """
     from pipelines.dedup.verify import is_dedup, show_dedup_verification
     from pipelines.publish.command import is_export, show_export_verification
+    from pipelines.store.url import store_url
     from pipelines.verify import show_verification
 
-    if is_export(run_folder):
+    if store_url(run_folder) is None and is_export(run_folder):
         raise typer.Exit(show_export_verification(run_folder, as_json=as_json))
-    if is_dedup(run_folder):
+    if store_url(run_folder) is None and is_dedup(run_folder):
         raise typer.Exit(show_dedup_verification(run_folder, as_json=as_json))
     raise typer.Exit(show_verification(run_folder, as_json=as_json))
 
@@ -185,7 +191,7 @@ def schema(debug: Debug = False) -> None:
 
 
 # Each of these adds commands that have a module of their own.
-for module in (dedup_cli, report_cli, audit_cli, calibrate_cli, publish_cli, estimate_cli):
+for module in (dedup_cli, report_cli, audit_cli, calibrate_cli, publish_cli, estimate_cli, mirror_cli):
     module.add_commands(app)
 
 
@@ -213,7 +219,7 @@ def stage_app(stage: int) -> typer.Typer:
         config: Annotated[Path, typer.Option(help="Stage configuration.")] = BUNDLED_CONFIGS / STAGE_CONFIGS[stage],
         tasks: Tasks = None,
         workers: RunWorkers = None,
-        output_folder: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path(
+        output_folder: Annotated[Path, typer.Option(help="Folder for the documents, or s3://bucket/path.")] = Path(
             f"datatrove_output/stage{stage}"
         ),
         logging_dir: LoggingDir = Path("datatrove_logs") if stage == 1 else Path(f"datatrove_logs/stage{stage}"),
@@ -230,6 +236,7 @@ def stage_app(stage: int) -> typer.Typer:
         run_dedup: RunDedup = False,
         dedup_method: DedupMethod = None,
         compression: Compression = None,
+        scratch_folder: ScratchFolder = None,
         *,
         cluster: ClusterOptions,
     ) -> None:
@@ -240,7 +247,7 @@ def stage_app(stage: int) -> typer.Typer:
                 config, tasks=tasks, workers=workers, output_folder=output_folder, logging_dir=logging_dir,
                 target_tokens=target_tokens, max_datasets=max_datasets, datasets=datasets, mirror=mirror, after=after,
                 keep_dropped=keep_dropped, fresh=fresh, plan_only=plan, as_json=as_json, run_dedup=run_dedup,
-                dedup_method=dedup_method, compression=compression, cluster=cluster,
+                dedup_method=dedup_method, compression=compression, scratch_folder=scratch_folder, cluster=cluster,
             )
         )  # fmt: skip
 

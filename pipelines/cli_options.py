@@ -16,6 +16,10 @@ RunWorkers = Annotated[
     int | None, typer.Option(min=1, help="Worker processes in all; 2 if not given, on Ray as many as fit.")
 ]
 LoggingDir = Annotated[Path, typer.Option(help="Folder for main.log and one log per task.")]
+ScratchFolder = Annotated[
+    Path | None,
+    typer.Option(help="With a store as output folder: for what is under way."),
+]
 MaxDatasets = Annotated[int | None, typer.Option(min=1, help="Only the first N enabled sources, renormalised.")]
 Datasets = Annotated[str | None, typer.Option(help="Only sources that match this glob, such as '*vie_Latn*'.")]
 TargetTokens = Annotated[str | None, typer.Option(help="Token budget: 300k, 10B, 8.1T; overrides the configuration.")]

@@ -13,7 +13,8 @@ from rich.table import Table
 from pipelines.compression import parse_compression
 from pipelines.config import LoadedConfig, load_config
 from pipelines.curriculum import earlier_stages, profiles_of
-from pipelines.errors import UserError
+from pipelines.errors import ConfigError, UserError
+from pipelines.mirror.record import MirrorRecord, not_held
 from pipelines.native_counts import added, in_one_line
 from pipelines.outcome import SourceOutcome
 from pipelines.plan import Plan, PlannedSource, make_plan
@@ -23,6 +24,8 @@ from pipelines.report.write import report_at_the_end
 from pipelines.run_layout import RUN_DIR
 from pipelines.slurm.options import ClusterOptions, Executor
 from pipelines.sources import Catalogue, Listing, entry_of
+from pipelines.store.look import stored_plan
+from pipelines.store.url import local_folder, refuse_store, store_url
 
 # A source is said to be off its budget beyond this, when it drew so many documents that chance is no excuse.
 OFF_BUDGET = 0.1
@@ -35,6 +38,7 @@ def execute(
     *,
     output_folder: Path,
     logging_dir: Path | None = None,
+    scratch_folder: Path | None = None,
     tasks: int | None = None,
     workers: int | None = None,
     target_tokens: str | None = None,
@@ -53,8 +57,16 @@ def execute(
 ) -> int:
     """Plan, and unless `plan_only` run. Returns the exit status. Raises UserError for wrong input."""
     config = load_config(config_path)
+    url, output_folder = store_url(output_folder), local_folder(output_folder)
     cluster = cluster or ClusterOptions()
     cluster.check()
+    if cluster.executor is not Executor.local:
+        refuse_store(output_folder, f"--executor {cluster.executor.value}")
+    if run_dedup:
+        refuse_store(output_folder, "--run-dedup")
+    for option, folder in (("--logging-dir", logging_dir), ("--scratch-folder", scratch_folder), ("--mirror", mirror)):
+        if folder is not None:
+            refuse_store(folder, option)
     if dedup_method is not None and not run_dedup:
         raise UserError("--dedup-method: says how to deduplicate; give --run-dedup too")
     plan = build_plan(
@@ -66,7 +78,7 @@ def execute(
         if as_json:
             print(json.dumps(plan_json(plan), ensure_ascii=False, indent=1))
         else:
-            print(plan_text(plan, output_folder), end="")
+            print(plan_text(plan, url or output_folder), end="")
         return 0
     console = Console(stderr=True, highlight=False)
     for line in plan.warnings:
@@ -87,6 +99,14 @@ def execute(
             plan, config, cluster, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"),
             workers=workers, mirror=mirror, fresh=fresh,
         )  # fmt: skip
+    elif url is not None:
+        from pipelines.store.run import SCRATCH, run_in_store
+
+        result = run_in_store(
+            plan, config, url, scratch_folder=scratch_folder or SCRATCH,
+            logging_dir=logging_dir or Path("datatrove_logs"), workers=workers or DEFAULT_WORKERS, mirror=mirror,
+            fresh=fresh,
+        )  # fmt: skip
     else:
         from pipelines.run import run_plan
 
@@ -98,7 +118,7 @@ def execute(
     if as_json and not dedup_follows:
         print(json.dumps({"ok": result.ok, **result.model_dump()}, ensure_ascii=False, indent=1))
     elif not as_json:
-        print_outcome(plan, result.outcomes, output_folder, result.num_done_before)
+        print_outcome(plan, result.outcomes, url or output_folder, result.num_done_before)
     if result.stopped is not None:
         console.print("stopped: finished tasks are kept; run the same command to go on", markup=False)
         return 128 + result.stopped
@@ -121,7 +141,7 @@ def execute(
 def build_plan(
     config: LoadedConfig,
     *,
-    output_folder: Path,
+    output_folder: Path | None,
     tasks: int | None = None,
     target_tokens: str | None = None,
     max_datasets: int | None = None,
@@ -131,15 +151,21 @@ def build_plan(
     keep_dropped: bool = False,
     fresh: bool = False,
     compression: str | None = None,
+    catalogue: Catalogue | None = None,
 ) -> Plan:
-    """The plan for a configuration and the options of a command line. Raises UserError for wrong input."""
+    """The plan for a configuration and the options of a command line. Raises UserError for wrong input.
+
+    output_folder: of the run that may be there already, whose listings are kept. catalogue: in place of the one that
+    `mirror` means; then nothing is said about files that a mirror does not have.
+    """
     try:
         target = parse_quantity(target_tokens) if target_tokens is not None else config.stage.target_tokens
     except ValueError as error:
         raise UserError(f"--target-tokens: {error}") from None
     output = None if compression is None else parse_compression(compression)
-    before = None if fresh else _plan_of(output_folder)
-    catalogue = Catalogue(mirror=mirror, config_dir=config.path.parent, frozen=_frozen_by(before))
+    before = None if fresh or output_folder is None else _plan_of(output_folder)
+    own_catalogue = catalogue is None
+    catalogue = catalogue or Catalogue(mirror=mirror, config_dir=config.path.parent, frozen=_frozen_by(before))
     earlier = earlier_stages(
         config, catalogue, scale=target / config.stage.target_tokens, after=after, datasets=datasets,
         max_datasets=max_datasets,
@@ -151,13 +177,35 @@ def build_plan(
         config, profiles_of(config), catalogue=catalogue, target_tokens=target, tasks=tasks, datasets=datasets,
         max_datasets=max_datasets, offsets=earlier.ends, frozen=frozen, keep_dropped=keep_dropped, output=output,
     )  # fmt: skip
+    notes = [*plan.notes, *earlier.notes]
+    if own_catalogue and mirror is not None:
+        _refuse_not_mirrored(plan, mirror, catalogue.record)
+        if catalogue.record is not None:
+            notes.append(f"files listed on the Hub are read from the mirror {mirror}, at the same commits")
     own = {entry_of(source.source): source.listing for source in plan.sources}
     others = {entry: listing for entry, listing in catalogue.given.items() if own.get(entry) != listing}
-    return plan.model_copy(update={"notes": (*plan.notes, *earlier.notes), "earlier": others})
+    return plan.model_copy(update={"notes": tuple(notes), "earlier": others})
+
+
+def _refuse_not_mirrored(plan: Plan, mirror: Path, record: MirrorRecord | None) -> None:
+    """A plan out of the Hub's listings needs all its files; one out of a folder has what is there."""
+    problems = []
+    for source in plan.sources:
+        missing = not_held(record, source.source.name, source.files) if source.listing.kind == "hub" else []
+        if missing:
+            problems.append(
+                f"{source.where}: {source.key}: {len(missing)} of {len(source.files)} planned files are not in the "
+                f"mirror {mirror} ({missing[0]}{', ...' if len(missing) > 1 else ''}); run `smoltrove mirror` with the "
+                "same options where there is a network"
+            )
+    if problems:
+        raise ConfigError(problems)
 
 
 def _plan_of(output_folder: Path) -> Plan | None:
     """The plan of the run that is being continued, if there is one that can be read."""
+    if (url := store_url(output_folder)) is not None:
+        return stored_plan(url)
     path = output_folder / RUN_DIR / "plan.json"
     try:
         return Plan.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -173,7 +221,7 @@ def _frozen_by(plan: Plan | None) -> dict[str, Listing]:
     return own | plan.earlier
 
 
-def print_outcome(plan: Plan, outcomes: Sequence[SourceOutcome], output_folder: Path, done_before: int) -> None:
+def print_outcome(plan: Plan, outcomes: Sequence[SourceOutcome], where: Path | str, done_before: int) -> None:
     """The table at the end of a run: what was read and kept of each source, and what did not work."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("source", no_wrap=True)
@@ -200,7 +248,7 @@ def print_outcome(plan: Plan, outcomes: Sequence[SourceOutcome], output_folder: 
     written, tokens = sum(o.written for o in outcomes), sum(o.tokens for o in outcomes)
     console.print(
         f"{written:,} documents, about {show_count(tokens)} tokens of {show_count(plan.planned_tokens)} planned, "
-        f"in {output_folder}" + (f" ({done_before} tasks were done before)" if done_before else ""),
+        f"in {where}" + (f" ({done_before} tasks were done before)" if done_before else ""),
         markup=False,
         soft_wrap=True,
     )

@@ -17,6 +17,7 @@ from pipelines.quantities import show_count
 from pipelines.run_layout import RUN_DIR
 from pipelines.selection import matches
 from pipelines.sources import Catalogue, Listing
+from pipelines.store.url import local_folder, store_url
 
 PROFILES_NAME = "filter_profiles.yaml"
 
@@ -113,11 +114,11 @@ def earlier_stages(
     base = Path() if after is not None else config.path.parent
     where = "--after" if after is not None else f"{config.origin.where(('after',))}: after"
     for name in after if after is not None else config.stage.after:
-        path = base / Path(name).expanduser()
-        if (path / RUN_DIR / "plan.json").is_file():
-            plan = _plan_of_run(path, config)
-            earlier.notes.append(f"after the run {path}: its documents are not used again")
-            earlier.add(plan, config, catalogue, str(path))
+        path = base / local_folder(Path(name)).expanduser()
+        if (url := store_url(Path(name))) is not None or (path / RUN_DIR / "plan.json").is_file():
+            plan = _plan_of_run(path, config) if url is None else _plan_in_store(url, config)
+            earlier.notes.append(f"after the run {url or path}: its documents are not used again")
+            earlier.add(plan, config, catalogue, url or str(path))
         elif path.is_file():
             if path.resolve() in asked_by:
                 raise UserError(f"{where}: {name}: a stage cannot come after itself; take it out of the list")
@@ -136,6 +137,16 @@ def _plan_of_run(path: Path, config: LoadedConfig) -> Plan:
     except (OSError, ValueError):
         raise UserError(f"{file}: is not the plan of a run made by this version; run that stage again") from None
     _check_seed(plan.seed, config, str(path))
+    return plan
+
+
+def _plan_in_store(url: str, config: LoadedConfig) -> Plan:
+    from pipelines.store.look import stored_plan
+
+    plan = stored_plan(url)
+    if plan is None:
+        raise UserError(f"{url}: has no plan of a run made by this version; run that stage again")
+    _check_seed(plan.seed, config, url)
     return plan
 
 

@@ -27,14 +27,15 @@ from pipelines.executors import without_secrets
 from pipelines.hub import GatedRepository
 from pipelines.hub_http import at_most
 from pipelines.meter import Meter
+from pipelines.mirror.blobs import HeldBlobs
 from pipelines.native_paths import NativePath, native_paths
 from pipelines.needs import needs_of
 from pipelines.plan import is_non_commercial
 from pipelines.reader_bytes import ReadFile, describe
-from pipelines.run_layout import BLOBS_DIR
+from pipelines.run_layout import blob_store, file_uri
 from pipelines.selection import Selected, adapter_of, select_sources
 from pipelines.side_by_side import side_by_side
-from pipelines.sources import Catalogue, FileInfo, Listing
+from pipelines.sources import Catalogue, FileInfo, Listing, entry_of
 from pipelines.stages import source_reader
 from pipelines.traffic import Traffic
 
@@ -212,7 +213,8 @@ class _Look:
             health.problems.append(self.silent)
             return None
         try:
-            repository = self.catalogue.repository(source) if source.path is None else None
+            # What a mirror has on record needs no repository: it is listed as it was on the Hub.
+            repository = None if source.path or self._on_record(source) else self.catalogue.repository(source)
         except HubUnreachable as error:
             with self.lock:
                 if not self.listed:
@@ -225,6 +227,11 @@ class _Look:
         health.reachable = self.listed = True
         health.gated = source.gated if repository is None or repository.kind != "hub" else repository.gated
         listing = self.catalogue.files(source)
+        if (record := self.catalogue.record) is not None and listing.kind == "hub":
+            held = tuple(file for file in listing.files if record.holds(source.name, file))
+            if not held:
+                raise SourceError("none of its files is in the mirror; run `smoltrove mirror` for it")
+            listing = listing.model_copy(update={"files": held})
         health.revision, health.files = listing.revision, len(listing.files)
         health.bytes = sum(file.size for file in listing.files)
         return listing
@@ -254,8 +261,9 @@ class _Look:
                     f"{file.path}: none of its first {health.rows} rows can be used, most as reader.{worst}; "
                     + ("check `adapter_options`" if source.adapter else f"check `text_field: {source.text_field}`")
                 )
-        if source.adapter == "swh_repo" and health.rows:
-            health.notes.append(f"no file in its language in the first {health.rows} rows; no blob was tried")
+        if (source.adapter == "swh_repo" or isinstance(blobs, HeldBlobs)) and health.rows:
+            what = "no file in its language" if source.adapter == "swh_repo" else "no blob of the mirror"
+            health.notes.append(f"{what} in the first {health.rows} rows; no blob was tried")
         else:
             raise SourceError("its first files hold no rows; check `data_files` and `split`")
 
@@ -267,19 +275,21 @@ class _Look:
         seen: set[str] = set()
 
         def wanted(_: str, ident: str) -> bool:
-            if len(seen) < most_blobs:
+            # A recorded mirror has the blobs of planned rows only.
+            if len(seen) < most_blobs and (not isinstance(blobs, HeldBlobs) or blobs.has(ident)):
                 seen.add(ident)
             return ident in seen
 
         read = ReadFile(
-            path=file.path, uri=f"{listing.base}/{file.path}", size=file.size, format=file.format or "jsonl",
+            path=file.path, uri=file_uri(source.name, listing, file, self.mirror), size=file.size,
+            format=file.format or "jsonl",
             identity=file.identity, traffic=traffic, peek=True,
         )  # fmt: skip
         reader = source_reader(
             source, tasks=[[read]], adapter=adapter_of(source, blobs), wanted=wanted if blobs else None,
             # About blobs there is more to say than the reader does.
             min_rows=FIRST_REPOSITORIES + 1 if blobs else self.rows,
-            max_rows=self._most_rows(source, read),
+            max_rows=self._most_rows(source, read, blobs),
         )  # fmt: skip
         documents = list(_first(reader.run(None, 0, 1), most_blobs if blobs else self.rows))
         counts = {label: int(metric.total) for label, metric in reader.stats.stats.items()}
@@ -287,8 +297,8 @@ class _Look:
         rejected = {label.removeprefix("rejected_"): n for label, n in counts.items() if label.startswith("rejected_")}
         return documents, Counter(rejected)
 
-    def _most_rows(self, source: SourceConfig, file: ReadFile) -> int:
-        if source.adapter == "swh_repo":
+    def _most_rows(self, source: SourceConfig, file: ReadFile, blobs: BlobStore | None) -> int:
+        if source.adapter == "swh_repo" or isinstance(blobs, HeldBlobs):
             return FIRST_REPOSITORIES
         # A page of a crawl comes as up to three records (request, response, metadata), after one about the file.
         return 3 * self.rows + 1 if file.format == "warc" else self.rows
@@ -305,8 +315,11 @@ class _Look:
                 health.notes.append(f"metadata_fields: {name!r} is missing or empty in its first rows")
 
     def _blobs(self, listing: Listing, traffic: Traffic) -> BlobStore:
-        place = self.mirror / BLOBS_DIR if self.mirror is not None and listing.kind == "mirror" else None
-        return BlobStore(place, attempts=2, timeout=PATIENCE_SECONDS, max_wait=PATIENCE_SECONDS, traffic=traffic)
+        options = {"attempts": 2, "timeout": PATIENCE_SECONDS, "max_wait": PATIENCE_SECONDS}
+        return blob_store(listing, self.mirror, traffic=traffic, **options)
+
+    def _on_record(self, source: SourceConfig) -> bool:
+        return self.catalogue.record is not None and entry_of(source) in self.catalogue.frozen
 
 
 def _first(documents: Any, number: int) -> Iterator[Document]:

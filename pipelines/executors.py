@@ -18,7 +18,7 @@ from datatrove.io import DataFolder
 from datatrove.pipeline.base import PipelineStep
 
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{4,}")
-SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY", re.IGNORECASE)
+SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|ACCESS_?KEY", re.IGNORECASE)
 _MIN_SECRET_CHARS = 8
 
 

@@ -10,7 +10,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,8 @@ class CommitStep(PipelineStep):
     """Last step of a task: when all documents have passed, check the ledger, move the files, write the record.
 
     The order makes a kill at any moment harmless: files first (a rerun writes the same bytes over them), then the
-    record; datatrove's completion marker follows after this step.
+    record; datatrove's completion marker follows after this step. publish: puts files and record into a store, between
+    the two; called with the record, the output folder and the record's place in it.
     """
 
     name = "📒 Ledger"
@@ -182,9 +183,11 @@ class CommitStep(PipelineStep):
     def __init__(
         self, *, steps: Sequence[PipelineStep], source: str, language: str | None, output_folder: Path,
         output_dir: str, records_dir: Path, dropped_dir: Path, traffic: Traffic | None = None,
+        publish: Callable[[TaskRecord, Path, str], None] | None = None,
         measured: tuple[Drawn, Kept] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.publish = publish
         self.steps = list(steps)
         self.source, self.language, self.output_dir = source, language, output_dir
         self.traffic = traffic or Traffic()
@@ -216,7 +219,10 @@ class CommitStep(PipelineStep):
                 for file in writer.written:
                     folder = self.dropped_dir / (writer.family or "reader")
                     record.dropped_files.append(move(file, folder / Path(file.path).name, self.output_folder))
-        write_atomically(self.records_dir / f"{rank:05d}.json", record.model_dump_json(indent=1))
+        path = self.records_dir / f"{rank:05d}.json"
+        if self.publish is not None:
+            self.publish(record, self.output_folder, path.relative_to(self.output_folder).as_posix())
+        write_atomically(path, record.model_dump_json(indent=1))
 
 
 def move(file: WrittenFile, place: Path, root: Path) -> WrittenFile:

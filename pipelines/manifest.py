@@ -161,7 +161,7 @@ def check_continues(layout: RunLayout, data: dict[str, Any]) -> bool:
         foreign = sorted(name for name in present if name != RUN_DIR)
         if foreign:
             raise UserError(
-                f"{layout.output_folder}: holds files that are no run's ({', '.join(foreign[:5])}); choose another "
+                f"{layout.where}: holds files that are no run's ({', '.join(foreign[:5])}); choose another "
                 "--output-folder"
             )
         return False
@@ -179,7 +179,7 @@ def check_continues(layout: RunLayout, data: dict[str, Any]) -> bool:
     shown = "\n".join(f"  {line}" for line in lines[:20])
     more = f"\n  ... and {len(lines) - 20} more" if len(lines) > 20 else ""
     raise UserError(
-        f"{layout.output_folder}: holds a run with other settings; its documents would not be what this configuration "
+        f"{layout.where}: holds a run with other settings; its documents would not be what this configuration "
         f"says:\n{shown}{more}\n  go back to those settings to continue it; or start anew with --fresh, which deletes "
         "it; or choose another --output-folder"
     )

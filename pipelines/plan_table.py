@@ -18,14 +18,14 @@ from pipelines.selection import NOT_CHOSEN
 WIDTH = 200
 
 
-def plan_text(plan: Plan, output_folder: Path) -> str:
-    """The whole plan as plain text: sources, totals, what was left out, notes and warnings."""
+def plan_text(plan: Plan, output: Path | str) -> str:
+    """The whole plan as plain text: sources, totals, what was left out, notes and warnings. `output`: path or URL."""
     buffer = io.StringIO()
     # FORCE_COLOR and the like must not get into plan.txt.
     console = Console(file=buffer, width=WIDTH, highlight=False, color_system=None)
     console.print(f"Stage {plan.stage}: {plan.description}", soft_wrap=True, markup=False)
     console.print(_table(plan))
-    console.print("\n".join(_totals(plan, output_folder)), soft_wrap=True, markup=False)
+    console.print("\n".join(_totals(plan, output)), soft_wrap=True, markup=False)
     for title, lines in (
         ("Left out", _left_out(plan)),
         ("Notes", plan.notes),
@@ -80,10 +80,10 @@ def _row(source: PlannedSource) -> list[str]:
     ]
 
 
-def _totals(plan: Plan, output_folder: Path) -> list[str]:
+def _totals(plan: Plan, output: Path | str) -> list[str]:
     to_read = sum(source.bytes_to_read for source in plan.sources)
     needed = sum(source.bytes_needed for source in plan.sources)
-    disk = disk_free(output_folder)
+    disk = disk_free(output) if isinstance(output, Path) else None
     estimated = [source for source in plan.sources if source.available_how != "known"]
     lines = [
         "",
@@ -91,7 +91,8 @@ def _totals(plan: Plan, output_folder: Path) -> list[str]:
         f"{len(plan.sources)} sources, {plan.num_tasks} tasks",
         f"Reading: {sum(len(s.files) for s in plan.sources):,} of {sum(len(s.listing.files) for s in plan.sources):,} "
         f"files, {show_bytes(to_read)} to read for {show_bytes(needed)} needed",
-        f"Writing: about {show_bytes(plan.expected_output_bytes)} to {output_folder}, {show_bytes(disk)} free",
+        f"Writing: about {show_bytes(plan.expected_output_bytes)} to {output}"
+        + (f", {show_bytes(disk)} free" if isinstance(output, Path) else ""),
     ]
     if disk is not None and plan.expected_output_bytes > 0.9 * disk:
         lines.append("WARNING: the documents may not fit on that disk; choose another --output-folder")

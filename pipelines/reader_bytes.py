@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, BinaryIO, cast
 
 from pipelines.errors import SourceError
+from pipelines.hub_identity import Identity
 from pipelines.traffic import Traffic
 
 gzip_codec: ModuleType
@@ -40,7 +41,8 @@ class ReadFile:
     uri: what is opened: an absolute local path or any fsspec URL (`hf://datasets/org/name@sha/path`).
     size: bytes as planned, or None where unknown; another size is an error, because inputs are frozen.
     format: jsonl | parquet | csv | warc. The compression of all but Parquet follows from the name.
-    identity: the Hub's object id; the bytes of a file of the Hub are compared with it. Local files are not hashed.
+    identity: the Hub's object id; the bytes of a file of the Hub, or of a mirror of it, are compared with it where the
+        file is read from start to end. Local files have none and are not hashed.
     traffic: counts what is asked of the Hub.
     peek: only the first rows will be read, so little is fetched at a time and nothing is compared.
     """
@@ -94,7 +96,8 @@ def _check_size(file: ReadFile, size: int) -> None:
 def read_bytes(file: ReadFile) -> Iterator[bytes]:
     """The decompressed content, in blocks of at most a few MB."""
     codec = _SUFFIXES.get(os.path.splitext(file.path)[1].lower())
-    with open_binary(file) as handle:
+    with open_binary(file) as opened:
+        handle = cast(BinaryIO, _Compared(opened, file)) if local_path(file.uri) and file.size is not None else opened
         if codec is None:
             position = 0
             while block := handle.read(BLOCK_BYTES):
@@ -103,6 +106,25 @@ def read_bytes(file: ReadFile) -> Iterator[bytes]:
         else:
             position = yield from _inflate(handle, file, codec)
     _check_size(file, position)
+
+
+class _Compared:
+    """A local file on its way through: one whose hash is known, of a mirror of the Hub, is compared with it."""
+
+    def __init__(self, handle: BinaryIO, file: ReadFile) -> None:
+        self._handle, self._path = handle, file.path
+        self._identity = Identity(file.path, file.size or 0, file.identity)
+
+    def read(self, size: int) -> bytes:
+        block = self._handle.read(size)
+        try:
+            self._identity.update(block)
+        except SourceError:
+            raise SourceError(
+                f"{self._path}: damaged in the mirror: its bytes are not those that the Hub lists; `smoltrove mirror` "
+                "with --verify finds all such files, and without it gets them again"
+            ) from None
+        return block
 
 
 def first_block(file: ReadFile) -> tuple[int, bytes, bool]:

@@ -77,7 +77,7 @@ def run_plan(
         with lock_run(layout.run_dir), note_signals(stop):
             refuse_while_live(layout)
             begin(layout, plan, config, data, fresh=fresh)
-            return _supervise(plan, layout, hire or partial(_hire_here, workers), stop)
+            return supervise(plan, layout, hire or partial(hire_here, workers), stop)
     except OSError as error:
         raise SourceError(
             f"the run cannot go on: {error}; finished tasks are kept: put that right and run the same command again"
@@ -108,8 +108,8 @@ def prepare(
             check_continues(layout, data)
         except OSError as error:
             raise _unusable("--output-folder", output_folder, error) from None
-    _make_writable("--output-folder", output_folder)
-    _make_writable("--logging-dir", logging_dir)
+    make_writable("--output-folder", output_folder)
+    make_writable("--logging-dir", logging_dir)
     return layout, data
 
 
@@ -118,10 +118,11 @@ def begin(layout: RunLayout, plan: Plan, config: LoadedConfig, data: dict[str, A
     if fresh and has_run(layout):
         delete_run(layout)
     if not check_continues(layout, data):
-        start_run(layout, plan, config, data, plan_text(plan, layout.output_folder))
+        start_run(layout, plan, config, data, plan_text(plan, layout.store or layout.output_folder))
 
 
-def _make_writable(option: str, folder: Path) -> None:
+def make_writable(option: str, folder: Path) -> None:
+    """Make the folder of an option. Raises UserError where that or writing into it is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -134,15 +135,17 @@ def _unusable(option: str, folder: Path, error: OSError) -> UserError:
     return UserError(f"{option} {folder}: cannot be used as a folder ({error.strerror or error}); choose another")
 
 
-def _hire_here(workers: int, plan: Plan, layout: RunLayout, stop: StopRequest) -> TaskQueue:
+def hire_here(workers: int, plan: Plan, layout: RunLayout, stop: StopRequest) -> TaskQueue:
+    """Workers on this machine."""
     return Supervisor(plan, layout, workers=workers, stop=stop)
 
 
-def _supervise(plan: Plan, layout: RunLayout, hire: Hire, stop: StopRequest) -> RunResult:
+def supervise(plan: Plan, layout: RunLayout, hire: Hire, stop: StopRequest) -> RunResult:
+    """Do the tasks that are not complete, and draw up the account. The run's lock is held by the caller."""
     log = MainLog(plan, layout.logging_dir / "main.log")
     supervisor = hire(plan, layout, stop)
     supervisor.watchers.append(log)
-    log.say(f"run {layout.fingerprint[:16]} in {layout.output_folder}: {len(supervisor.queue)} tasks to do")
+    log.say(f"run {layout.fingerprint[:16]} in {layout.where}: {len(supervisor.queue)} tasks to do")
     display = Display(plan, layout, supervisor.num_done_before)
     supervisor.watchers.append(display)
     try:
@@ -181,6 +184,7 @@ def settle(
     log.close()
     # No worker is alive here, so whatever is left of a killed attempt is nobody's.
     shutil.rmtree(layout.stage_dir / "work", ignore_errors=True)
-    if stopped is None:
+    # The documents of a run in a store are not here to be looked at.
+    if stopped is None and layout.store is None:
         report_at_the_end(layout.output_folder, layout.logging_dir / "main.log")
     return result

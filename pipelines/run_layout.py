@@ -11,9 +11,12 @@ Gives up: output and logs in one folder.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipelines.blobs import BlobStore
-from pipelines.sources import Listing
+from pipelines.mirror.blobs import HeldBlobs
+from pipelines.mirror.record import read_lost
+from pipelines.sources import FileInfo, Listing
 from pipelines.traffic import Traffic
 
 RUN_DIR = "_run"
@@ -25,6 +28,8 @@ class RunLayout:
     """Paths of one run; `fingerprint` separates the work of different plans, `attempt` that of attempts at a task.
 
     Local runs need no `attempt`: their supervisor sees a worker's end before it gives its task away.
+    store: the URL where finished tasks go, with the number of this run's lock there; `output_folder` then is a copy of
+    the run's state on this machine, and holds documents only while they are written.
     """
 
     output_folder: Path
@@ -32,6 +37,13 @@ class RunLayout:
     fingerprint: str
     mirror: Path | None = None
     attempt: str = ""
+    store: str | None = None
+    store_lock: int = 0
+
+    @property
+    def where(self) -> str:
+        """What a person calls the place of the run."""
+        return self.store or str(self.output_folder)
 
     @property
     def run_dir(self) -> Path:
@@ -71,8 +83,26 @@ class RunLayout:
         """The ledger record of a task."""
         return self.records_dir(output_dir) / f"{rank:05d}.json"
 
+    def uri(self, name: str, listing: Listing, file: FileInfo) -> str:
+        """What is opened for a file of the repository `name`."""
+        return file_uri(name, listing, file, self.mirror)
+
     def blobs(self, listing: Listing, traffic: Traffic | None = None) -> BlobStore:
         """Where the files of code sources come from: the mirror that the source is read from, or Software Heritage."""
-        if listing.kind == "mirror" and self.mirror is not None:
-            return BlobStore(self.mirror / BLOBS_DIR, traffic=traffic)
-        return BlobStore(traffic=traffic)
+        return blob_store(listing, self.mirror, traffic=traffic)
+
+
+def file_uri(name: str, listing: Listing, file: FileInfo, mirror: Path | None) -> str:
+    """What is opened for a file of the repository `name`; a mirror may hold files that were listed on the Hub."""
+    if listing.kind == "hub" and mirror is not None:
+        return str(mirror / name / file.path)
+    return f"{listing.base}/{file.path}"
+
+
+def blob_store(listing: Listing, mirror: Path | None, *, traffic: Traffic | None = None, **options: Any) -> BlobStore:
+    """Where blobs come from; `options` are BlobStore's, for what is asked over a network."""
+    if listing.kind == "local" or mirror is None:
+        return BlobStore(traffic=traffic, **options)
+    if listing.kind == "hub":
+        return HeldBlobs(mirror / BLOBS_DIR, read_lost(mirror), traffic=traffic)
+    return BlobStore(mirror / BLOBS_DIR, traffic=traffic, **options)

@@ -4,6 +4,7 @@
 they lead: nothing is written there. Gives up: datasets that need a loading script, and what is not a dataset.
 """
 
+import copy
 import os
 import re
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,6 +21,9 @@ from pipelines.config import SourceConfig
 from pipelines.errors import HubUnreachable, UserError, did_you_mean
 from pipelines.globs import glob_pattern
 from pipelines.side_by_side import side_by_side
+
+if TYPE_CHECKING:
+    from pipelines.mirror.record import MirrorRecord
 
 FORMATS = {
     ".parquet": "parquet", ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".warc": "warc",
@@ -69,26 +73,39 @@ class Listing(BaseModel):
 class Catalogue:
     """Lists sources, each repository once; may be used by several threads.
 
-    mirror: replaces the Hub. config_dir: what `path:` is relative to. frozen: listings by `entry_of`, used instead of
-    asking the Hub; `given` has the same of all that the Hub was asked for or that were frozen.
+    mirror: replaces the Hub; one that `smoltrove mirror` made answers with the Hub's own listings, out of its record.
+    config_dir: what `path:` is relative to. frozen: listings by `entry_of`, used instead of asking the Hub; `given` has
+    the same of all that the Hub was asked for or that were frozen. pins: the commit to take for (repository, revision).
     """
 
     def __init__(
-        self, *, mirror: Path | None = None, config_dir: Path = Path(), frozen: Mapping[str, Listing] | None = None
+        self,
+        *,
+        mirror: Path | None = None,
+        config_dir: Path = Path(),
+        frozen: Mapping[str, Listing] | None = None,
+        pins: Mapping[tuple[str, str | None], str] | None = None,
     ) -> None:
         self.mirror = mirror
         self.config_dir = config_dir
+        self.record: MirrorRecord | None = None
         self.frozen = dict(frozen or {}) if mirror is None else {}
         self.given: dict[str, Listing] = {}
+        self._pins = dict(pins or {})
         self._repos: dict[tuple[str, str | None], Future[Repository]] = {}
         self._lock = threading.Lock()
-        if mirror is not None and not mirror.is_dir():
-            raise UserError(f"--mirror {mirror}: no such folder; give a folder laid out as <org>/<name>/...")
+        if mirror is not None:
+            if not mirror.is_dir():
+                raise UserError(f"--mirror {mirror}: no such folder; give a folder laid out as <org>/<name>/...")
+            from pipelines.mirror.record import read_record
+
+            self.record = read_record(mirror)
+            self.frozen = dict(self.record.listings) if self.record is not None else {}
 
     def beside(self, config_dir: Path) -> "Catalogue":
         """The same catalogue for another configuration's `path:` entries; repositories are not asked for again."""
-        other = Catalogue(mirror=self.mirror, config_dir=config_dir)
-        other.frozen, other.given, other._repos, other._lock = self.frozen, self.given, self._repos, self._lock
+        other = copy.copy(self)
+        other.config_dir = config_dir
         return other
 
     def ask_for(self, sources: Iterable[SourceConfig]) -> None:
@@ -152,8 +169,13 @@ class Catalogue:
         if self.mirror is None:
             from pipelines.hub import hub_repository
 
-            return hub_repository(source.name, source.revision)
+            return hub_repository(source.name, self._pins.get((source.name, source.revision), source.revision))
         folder = self.mirror / source.name
+        if self.record is not None and source.name in self.record.revisions:
+            raise UserError(
+                f"the mirror {self.mirror} has {source.name} for other entries (config, split, data_files, revision); "
+                "run `smoltrove mirror` for this configuration where there is a network"
+            )
         if not folder.is_dir():
             known = [f"{org.name}/{repo.name}" for org in _folders(self.mirror) for repo in _folders(org)]
             raise UserError(f"the mirror {self.mirror} has no folder {source.name}{did_you_mean(source.name, known)}")

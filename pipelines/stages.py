@@ -20,6 +20,7 @@ from pipelines.plan import Plan, PlannedSource
 from pipelines.readers import ReadFile, SourceReader
 from pipelines.run_layout import RunLayout
 from pipelines.selection import adapter_of
+from pipelines.store.publish import Publisher
 from pipelines.traffic import Traffic
 from pipelines.writers import DocumentWriter
 
@@ -32,15 +33,11 @@ def build_steps(plan: Plan, source: PlannedSource, layout: RunLayout, rank: int)
     config = source.source
     work_dir = layout.work_dir(config.output_dir)
     _refuse_changed(source, rank)
-    chosen = {file.path for file in source.task_files(rank)}
-    slots = lay_out(source.key, [(file.path, file.size) for file in source.listing.files], plan.seed)
-    sampler = IntervalSampler(
-        interval=source.interval, slots={path: slots[path] for path in sorted(chosen)}, seed=plan.seed
-    )
+    sampler = sampler_of(plan, source, [file.path for file in source.task_files(rank)])
     traffic = Traffic()
     reader = source_reader(
         config,
-        tasks=[_read_files(source, task, traffic) for task in range(len(source.tasks))],
+        tasks=[read_files(source, task, layout, traffic) for task in range(len(source.tasks))],
         default_metadata={"source": source.key, "config": config.folder, "weight": source.weight},
         adapter=adapter_of(config, layout.blobs(source.listing, traffic)),
         rejects_writer=DocumentWriter(work_dir / "reader", family="reader", output=plan.output)
@@ -60,6 +57,14 @@ def build_steps(plan: Plan, source: PlannedSource, layout: RunLayout, rank: int)
     drawn, kept = Drawn(languages_of(filters)), Kept(languages_of(filters))
     commit = _commit([reader, sampler, *filters, *repeater, writer], source, layout, traffic, (drawn, kept))
     return [reader, sampler, drawn, *filters, kept, *repeater, writer, commit]
+
+
+def sampler_of(plan: Plan, source: PlannedSource, paths: Sequence[str]) -> IntervalSampler:
+    """The sampler for documents of these files of a source."""
+    slots = lay_out(source.key, [(file.path, file.size) for file in source.listing.files], plan.seed)
+    return IntervalSampler(
+        interval=source.interval, slots={path: slots[path] for path in sorted(paths)}, seed=plan.seed
+    )
 
 
 def source_reader(config: SourceConfig, **options: Any) -> SourceReader:
@@ -86,11 +91,12 @@ def _refuse_changed(source: PlannedSource, rank: int) -> None:
             )
 
 
-def _read_files(source: PlannedSource, task: int, traffic: Traffic) -> list[ReadFile]:
+def read_files(source: PlannedSource, task: int, layout: RunLayout, traffic: Traffic) -> list[ReadFile]:
+    """The files of a task, as a reader takes them."""
     return [
         ReadFile(
             path=file.path,
-            uri=f"{source.listing.base}/{file.path}",
+            uri=layout.uri(source.source.name, source.listing, file),
             size=file.size,
             format=file.format or "jsonl",
             identity=file.identity,
@@ -114,6 +120,7 @@ def _commit(
         records_dir=layout.records_dir(output_dir),
         dropped_dir=layout.dropped_dir(output_dir),
         traffic=traffic,
+        publish=Publisher(layout.store, layout.store_lock) if layout.store is not None else None,
         measured=measured,
     )
 

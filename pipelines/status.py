@@ -24,6 +24,9 @@ from pipelines.run_layout import RunLayout
 from pipelines.run_lock import RUN_LOCK
 from pipelines.slurm.dedup_launch import dedup_of, is_dedup_folder, probe
 from pipelines.slurm.queue import QueueView, cancel_run, print_queue, queue_view
+from pipelines.store.lock import is_locked
+from pipelines.store.store import connect
+from pipelines.store.url import refuse_store
 from pipelines.verify import open_run
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ _CLEAR = "\x1b[H\x1b[2J"
 
 def is_running(layout: RunLayout) -> bool:
     """Whether a process holds the run's lock."""
+    if layout.store is not None:
+        return is_locked(connect(layout.store))
     path = layout.run_dir / RUN_LOCK
     if not path.is_file():
         return False
@@ -58,6 +63,11 @@ class Standing:
     state: str
 
     @property
+    def where(self) -> str:
+        """The run, as it was named: a folder or a store's URL."""
+        return self.layout.store or str(self.run_folder)
+
+    @property
     def complete(self) -> bool:
         """Whether everything planned is done."""
         return all(outcome.ok for outcome in self.outcomes)
@@ -69,17 +79,17 @@ class Standing:
 
     def print(self) -> None:
         """The table of sources, the queue below it, and the state."""
-        print_outcome(self.plan, self.outcomes, self.run_folder, 0)
+        print_outcome(self.plan, self.outcomes, self.where, 0)
         if self.queue is not None and (self.queue.is_live or not self.complete):
             print_queue(self.queue)
         if self.dedup is not None:
             self.dedup.print()
-        print(f"{self.run_folder}: {self.state}; log: {self.layout.logging_dir / 'main.log'}")
+        print(f"{self.where}: {self.state}; log: {self.layout.logging_dir / 'main.log'}")
 
 
 def standing(run_folder: Path) -> Standing:
     """Look at the records of a run, at its lock and at Slurm's queue. Raises UserError where there is no run."""
-    layout, plan = open_run(run_folder)
+    layout, plan = open_run(run_folder, stores=True)
     # The queue first: a task that ends between the two looks is then complete, not lost.
     queue = queue_view(layout, plan)
     follow = _dedup_view_of(run_folder)
@@ -96,7 +106,7 @@ def show_status(run_folder: Path, *, reasons: bool = False, as_json: bool = Fals
     """Print the state of a run; 0 when it is complete and as planned."""
     found = standing(run_folder)
     if as_json:
-        data: dict[str, Any] = {"run": str(run_folder), "state": found.state, "totals": totals(found.outcomes)}
+        data: dict[str, Any] = {"run": found.where, "state": found.state, "totals": totals(found.outcomes)}
         if found.queue is not None:
             data["slurm"] = found.queue.model_dump()
         if found.dedup is not None:
@@ -157,6 +167,7 @@ def _dedup_view_of(run_folder: Path) -> "DedupView | None":
 
 def show_cancel(run_folder: Path, *, as_json: bool = False) -> int:
     """End the Slurm jobs of a run, those of its deduplication first; what is complete stays complete."""
+    refuse_store(run_folder, "`smoltrove cancel`")
     if is_dedup_folder(run_folder):
         number = cancel_run(probe(run_folder))
     else:

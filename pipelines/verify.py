@@ -4,8 +4,10 @@ Reads all documents. Gives up: repairing; a damaged task is made again by removi
 command.
 """
 
+import atexit
 import hashlib
 import json
+import tempfile
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,10 +24,22 @@ from pipelines.outcome import records_of
 from pipelines.plan import Plan
 from pipelines.reader_bytes import ReadFile, read_bytes, split_lines
 from pipelines.run_layout import RUN_DIR, RunLayout
+from pipelines.store.look import files_of, open_stored_run
+from pipelines.store.store import connect
+from pipelines.store.url import local_folder, refuse_store, store_url
 
 
-def open_run(run_folder: Path) -> tuple[RunLayout, Plan]:
-    """The layout and plan of an existing run. Raises UserError when the folder holds none."""
+def open_run(run_folder: Path, *, stores: bool = False) -> tuple[RunLayout, Plan]:
+    """The layout and plan of an existing run, with `stores` also of one in a store, whose state is copied here for the
+    life of the process. Raises UserError when the folder holds none."""
+    if not stores:
+        refuse_store(run_folder, "this command")
+    if (url := store_url(run_folder)) is not None:
+        folder = tempfile.TemporaryDirectory(prefix="smoltrove-")
+        atexit.register(folder.cleanup)
+        layout = open_stored_run(url, Path(folder.name))
+        return layout, load_plan(layout)
+    run_folder = local_folder(run_folder)
     if not run_folder.is_dir():
         raise UserError(f"{run_folder}: no such folder; give the output folder of a run")
     probe = RunLayout(output_folder=run_folder.absolute(), logging_dir=Path(), fingerprint="")
@@ -43,7 +57,10 @@ def open_run(run_folder: Path) -> tuple[RunLayout, Plan]:
 
 
 def verify_run(layout: RunLayout, plan: Plan, *, show_progress: bool = False) -> list[str]:
-    """Every difference between the ledger and the files, one line each; [] when the run is whole."""
+    """Every difference between the ledger and the files, one line each; [] when the run is whole.
+
+    Files of a run in a store are fetched one task at a time, and removed here when they are counted.
+    """
     problems: list[str] = []
     records: list[TaskRecord] = []
     for source in plan.sources:
@@ -61,19 +78,24 @@ def verify_run(layout: RunLayout, plan: Plan, *, show_progress: bool = False) ->
             if record.source != of_source:
                 problems += _repeated_ids(of_source, ids)
                 ids, of_source = array("Q"), record.source
-            if record.file is not None:
-                problems += check_file(layout, record, ids)
-                meter.advance(record.file.size)
-            for file in record.dropped_files:
-                path = layout.output_folder / file.path
-                if not path.is_file():
-                    problems.append(f"{file.path}: missing")
-                elif path.stat().st_size != file.size:
-                    problems.append(f"{file.path}: {path.stat().st_size} bytes, the ledger says {file.size}")
+            with files_of(layout, record):
+                if record.file is not None:
+                    problems += check_file(layout, record, ids)
+                    meter.advance(record.file.size)
+                problems += _check_dropped(layout, record)
     problems += _repeated_ids(of_source, ids)
     problems += _strangers(layout, plan, records)
     problems += check_ledger_file(layout, records)
     return problems
+
+
+def _check_dropped(layout: RunLayout, record: TaskRecord) -> Iterator[str]:
+    for file in record.dropped_files:
+        path = layout.output_folder / file.path
+        if not path.is_file():
+            yield f"{file.path}: missing"
+        elif path.stat().st_size != file.size:
+            yield f"{file.path}: {path.stat().st_size} bytes, the ledger says {file.size}"
 
 
 def _repeated_ids(source: str, ids: "array[int]") -> list[str]:
@@ -127,20 +149,24 @@ def check_file(layout: RunLayout, record: TaskRecord, ids: "array[int]") -> list
 def _strangers(layout: RunLayout, plan: Plan, records: list[TaskRecord]) -> Iterator[str]:
     """Files in the output folder that the ledger does not know."""
     known = {record.file.path for record in records if record.file is not None}
-    for path in sorted(layout.output_folder.rglob("*")):
-        relative = path.relative_to(layout.output_folder)
-        if path.is_dir() or relative.parts[0] == RUN_DIR or relative.as_posix() in known:
-            continue
-        yield f"{relative.as_posix()}: extra: not in the ledger of this run"
-    stages = layout.run_dir / "stages"
-    for folder in sorted(stages.iterdir()) if stages.is_dir() else ():
-        if folder != layout.stage_dir:
-            yield f"{RUN_DIR}/stages/{folder.name}: stale: work of another plan"
-    known_dropped = {file.path for record in records for file in record.dropped_files}
-    for path in sorted((layout.run_dir / "dropped").rglob("*.jsonl.*")):
-        relative = path.relative_to(layout.output_folder)
-        if relative.as_posix() not in known_dropped:
-            yield f"{relative.as_posix()}: extra: not in the ledger of this run"
+    known |= {file.path for record in records for file in record.dropped_files}
+    dropped, stages = f"{RUN_DIR}/dropped/", f"{RUN_DIR}/stages/"
+    stale = set()
+    for name in _names(layout):
+        if name.startswith(stages):
+            stale.add(name.split("/")[2])
+        elif name not in known and (not name.startswith(f"{RUN_DIR}/") or name.startswith(dropped)):
+            yield f"{name}: extra: not in the ledger of this run"
+    for folder in sorted(stale - {layout.stage_dir.name}):
+        yield f"{stages}{folder}: stale: work of another plan"
+
+
+def _names(layout: RunLayout) -> list[str]:
+    """Everything in the output folder, relative to it."""
+    if layout.store is not None:
+        return sorted(connect(layout.store).list())
+    found = sorted(layout.output_folder.rglob("*"))
+    return [path.relative_to(layout.output_folder).as_posix() for path in found if not path.is_dir()]
 
 
 def check_ledger_file(layout: RunLayout, records: list[TaskRecord]) -> list[str]:
@@ -156,7 +182,7 @@ def check_ledger_file(layout: RunLayout, records: list[TaskRecord]) -> list[str]
     )
 
 
-def print_verdict(run_folder: Path, problems: list[str], *, as_json: bool) -> int:
+def print_verdict(run_folder: Path | str, problems: list[str], *, as_json: bool) -> int:
     """Print what a verification found, for people or machines; what holds is the caller's to say. 1 when anything."""
     if as_json:
         print(json.dumps({"run": str(run_folder), "ok": not problems, "problems": problems}, indent=1))
@@ -167,15 +193,16 @@ def print_verdict(run_folder: Path, problems: list[str], *, as_json: bool) -> in
 
 def show_verification(run_folder: Path, *, as_json: bool) -> int:
     """Print what `verify_run` found; 0 when nothing."""
-    layout, plan = open_run(run_folder)
+    layout, plan = open_run(run_folder, stores=True)
+    shown = layout.store or str(run_folder)
     problems = verify_run(layout, plan, show_progress=not as_json)
     if not problems and not as_json:
         records = [record for source in plan.sources for record in records_of(layout, source)]
         rows, written = sum(r.rows for r in records), sum(r.written for r in records)
         print(
-            f"{run_folder}: verified: {len(records)} tasks\n{rows:,} rows = "
+            f"{shown}: verified: {len(records)} tasks\n{rows:,} rows = "
             f"{sum(r.num_rejected for r in records):,} rejected + {sum(r.sampled_out for r in records):,} sampled out "
             f"+ {sum(r.num_dropped for r in records):,} dropped + {written - sum(r.repeated for r in records):,} kept; "
             f"{written:,} documents in the files"
         )
-    return print_verdict(run_folder, problems, as_json=as_json)
+    return print_verdict(shown, problems, as_json=as_json)

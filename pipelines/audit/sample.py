@@ -18,17 +18,17 @@ from datatrove.data import Document
 
 from filters.sampling import EPOCH
 from pipelines import BUNDLED_CONFIGS
-from pipelines.blobs import BlobStore
 from pipelines.compression import LINE_ERRORS, open_lines
 from pipelines.config import SourceConfig, load_config
 from pipelines.curriculum import PROFILES_NAME, profiles_of
 from pipelines.errors import SourceError, UserError, did_you_mean
+from pipelines.mirror.blobs import HeldBlobs
 from pipelines.plan import PlannedSource
 from pipelines.profiles import Profile, load_profiles
 from pipelines.reader_bytes import ReadFile
-from pipelines.run_layout import BLOBS_DIR, RUN_DIR, RunLayout
+from pipelines.run_layout import RUN_DIR, RunLayout, blob_store, file_uri
 from pipelines.selection import adapter_of, matches, select_sources
-from pipelines.sources import Catalogue, Listing
+from pipelines.sources import Catalogue
 from pipelines.stages import source_reader
 from pipelines.verify import open_run
 
@@ -136,18 +136,28 @@ def _of_source(
     drawn = Drawn(source=source.key, profile=profile)
     try:
         listing = catalogue.files(source)
-        blobs = _blobs(listing, mirror) if source.adapter in ("swh", "swh_repo") else None
+        if (record := catalogue.record) is not None and listing.kind == "hub":
+            held = tuple(file for file in listing.files if record.holds(source.name, file))
+            listing = listing.model_copy(update={"files": held})
+        blobs = blob_store(listing, mirror) if source.adapter in ("swh", "swh_repo") else None
         # Texts that are fetched or extracted one by one: only as many as are asked for.
         costly = source.adapter in ("swh", "swh_repo", "html")
         seen: set[str] = set()
 
         def wanted(_: str, ident: str) -> bool:
-            if len(seen) < number:
+            # A mirror that was downloaded has the blobs of planned rows only.
+            if len(seen) < number and (not isinstance(blobs, HeldBlobs) or blobs.has(ident)):
                 seen.add(ident)
             return ident in seen
 
         files = [
-            ReadFile(path=f.path, uri=f"{listing.base}/{f.path}", size=f.size, format=f.format or "jsonl", peek=True)
+            ReadFile(
+                path=f.path,
+                uri=file_uri(source.name, listing, f, mirror),
+                size=f.size,
+                format=f.format or "jsonl",
+                peek=True,
+            )
             for f in (listing.files[i] for i in _shuffled([f.path for f in listing.files], seed))
         ]
         most = READ_AHEAD * number
@@ -172,10 +182,6 @@ def _of_source(
     except (UserError, SourceError) as error:
         drawn.problem = str(error).removeprefix(f"{source.key}: ")
     return drawn
-
-
-def _blobs(listing: Listing, mirror: Path | None) -> BlobStore:
-    return BlobStore(mirror / BLOBS_DIR if mirror is not None and listing.kind == "mirror" else None)
 
 
 def _of_run(folder: Path, number: int, seed: int, given: Profile | None, datasets: str | None) -> Iterator[Drawn]:

@@ -24,6 +24,7 @@ from pipelines.quantities import show_count
 from pipelines.run_layout import RUN_DIR
 from pipelines.slurm.config import ClusterConfig
 from pipelines.slurm.options import ClusterOptions, Executor
+from pipelines.store.url import refuse_store
 from pipelines.yaml_source import load_yaml
 
 _EXAMPLES = 5
@@ -99,6 +100,13 @@ def execute_dedup(
     `plot` is a PNG file for `explain`; `before` is what the run before came to, for one JSON text about both;
     `config_path` is whose `cluster:` block counts, where `cluster` says that Slurm does it.
     """
+    for folder in (
+        run,
+        *(against or []),
+        *([output_folder] if output_folder else []),
+        *([cache_dir] if cache_dir else []),
+    ):
+        refuse_store(folder, "`smoltrove dedup`")
     cluster = cluster or ClusterOptions()
     cluster.check()
     output = output_folder or default_output(run)

@@ -31,7 +31,9 @@ def add_commands(app: typer.Typer) -> None:
 def plan(
     config: Config,
     tasks: Tasks = None,
-    output_folder: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path("datatrove_output/run"),
+    output_folder: Annotated[Path, typer.Option(help="Folder for the documents, or s3://bucket/path.")] = Path(
+        "datatrove_output/run"
+    ),
     target_tokens: TargetTokens = None,
     max_datasets: MaxDatasets = None,
     datasets: Datasets = None,

@@ -17,15 +17,15 @@ from datatrove.data import Document, DocumentsPipeline
 
 from filters import FILTERS
 from filters.sampling import IntervalSampler, lay_out
-from pipelines.blobs import BlobStore
 from pipelines.compression import OutputConfig
 from pipelines.errors import SourceError, UserError
 from pipelines.estimate.files import FileFacts, look_into
 from pipelines.hub_http import at_most
 from pipelines.ledger import peak_memory_bytes
+from pipelines.mirror.blobs import HeldBlobs
 from pipelines.plan import PlannedSource
 from pipelines.reader_bytes import ReadFile, describe
-from pipelines.run_layout import BLOBS_DIR
+from pipelines.run_layout import blob_store, file_uri
 from pipelines.selection import adapter_of
 from pipelines.sources import FileInfo
 from pipelines.stages import source_reader
@@ -154,13 +154,13 @@ class _Sample:
         self.lazy = source.source.adapter in LAZY_ADAPTERS
         self.files = [
             ReadFile(
-                path=file.path, uri=f"{source.listing.base}/{file.path}", size=file.size,
+                path=file.path, uri=file_uri(source.source.name, source.listing, file, mirror), size=file.size,
                 format=file.format or "jsonl", identity=file.identity, traffic=traffic, peek=True,
             )
             for file in chosen
         ]  # fmt: skip
-        place = mirror / BLOBS_DIR if mirror is not None and source.listing.kind == "mirror" else None
-        self.blobs = BlobStore(place, attempts=2, timeout=PATIENCE_SECONDS, max_wait=PATIENCE_SECONDS, traffic=traffic)
+        options = {"attempts": 2, "timeout": PATIENCE_SECONDS, "max_wait": PATIENCE_SECONDS}
+        self.blobs = blob_store(source.listing, mirror, traffic=traffic, **options)
         self.writer = _TimedWriter(work_dir, output=output)
         self.measured: list[list[float]] = []  # file, text bytes, kept bytes, seconds of reading and of working
         self.counts: list[dict[str, int]] = []
@@ -177,7 +177,7 @@ class _Sample:
         line = [(file.path, file.size) for file in self.source.listing.files]
         slots = lay_out(self.source.key, line, self.seed)
         self.layout_seconds = time.process_time() - start
-        reader = self._reader(None)
+        reader = self._reader(self._here())
         self.facts = [look_into(file, reader.columns) for file in self.files]
         if self.lazy:
             self.index_seconds = self._index_seconds()
@@ -189,6 +189,11 @@ class _Sample:
             data = FILTERS[spec.name](**spec.params).run(data, 0, 1)
         for _ in self.writer.run(data, 0, 1):
             pass
+
+    def _here(self) -> Callable[[str, str], bool] | None:
+        """A mirror that was downloaded has the blobs of planned rows only: those are looked at."""
+        blobs, code = self.blobs, self.source.source.adapter in ("swh", "swh_repo")
+        return (lambda _path, blob: blobs.has(blob)) if isinstance(blobs, HeldBlobs) and code else None
 
     def _reader(self, wanted: Callable[[str, str], bool] | None) -> Any:
         source = self.source.source

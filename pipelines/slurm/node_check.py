@@ -19,7 +19,7 @@ from pipelines.errors import UserError
 from pipelines.ledger import write_atomically
 from pipelines.manifest import deciding_versions
 from pipelines.plan import Plan
-from pipelines.run_layout import RunLayout
+from pipelines.run_layout import RunLayout, file_uri
 from pipelines.slurm.client import Job, SlurmSilent, ask, cancel, jobs_named, settings
 from pipelines.slurm.config import ClusterConfig, seconds_of
 from pipelines.slurm.script import directives, environment, own_venv, python_of, resources
@@ -97,12 +97,16 @@ def _test_dirs(places: tuple[Place, ...]) -> Iterator[None]:
                 place.test_dir.parent.rmdir()
 
 
-def files_of(plan: Plan) -> list[InputHere]:
+def files_of(plan: Plan, mirror: Path | None = None) -> list[InputHere]:
     """The first planned file of every source that is read from a folder."""
     return [
-        {"source": source.key, "path": f"{source.listing.base}/{source.files[0].path}", "size": source.files[0].size}
+        {
+            "source": source.key,
+            "path": file_uri(source.source.name, source.listing, source.files[0], mirror),
+            "size": source.files[0].size,
+        }
         for source in plan.sources
-        if source.listing.kind != "hub" and source.files
+        if source.files and (source.listing.kind != "hub" or mirror is not None)
     ]
 
 

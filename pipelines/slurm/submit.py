@@ -59,7 +59,7 @@ def submit_plan(
         refuse_while_live(layout)
         if fresh or _planned(plan, layout, size) is not None:
             # Before an old run is deleted, and before a new one is written down.
-            check_on_a_node(layout, files_of(plan), cluster, say=say)
+            check_on_a_node(layout, files_of(plan, layout.mirror), cluster, say=say)
         begin(layout, plan, config, data, fresh=fresh)
         submission = _planned(plan, layout, size)
         if submission is None:

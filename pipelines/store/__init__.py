@@ -1,0 +1,1 @@
+"""Runs whose output folder is in an object store: `--output-folder s3://bucket/path`."""

@@ -1,0 +1,58 @@
+"""A look at a run in a store: its plan, a copy of its state, the files of one task at a time.
+
+Gives up: writing anything there.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.errors import UserError
+from pipelines.ledger import TaskRecord
+from pipelines.manifest import read_manifest
+from pipelines.plan import Plan
+from pipelines.run_layout import RUN_DIR, RunLayout
+from pipelines.store.state import pull
+from pipelines.store.store import connect, open_store
+
+
+def stored_plan(url: str) -> Plan | None:
+    """The plan of the run in a store, None where there is none that can be read."""
+    data = open_store(url).read(f"{RUN_DIR}/plan.json")
+    try:
+        return Plan.model_validate_json(data) if data is not None else None
+    except ValueError:
+        return None
+
+
+def open_stored_run(url: str, folder: Path) -> RunLayout:
+    """The layout of the run in a store, its state copied to `folder`. Raises UserError where there is none."""
+    layout = RunLayout(output_folder=folder, logging_dir=Path(), fingerprint="", store=url)
+    pull(open_store(url), layout)
+    manifest = read_manifest(layout)
+    if manifest is None:
+        raise UserError(f"{url}: not a run (there is no {RUN_DIR}/manifest.json); give an output folder")
+    return dataclasses.replace(
+        layout,
+        fingerprint=manifest["fingerprint"],
+        logging_dir=Path(manifest["logging_dir"]),
+        mirror=Path(manifest["mirror"]) if manifest["mirror"] else None,
+    )
+
+
+@contextmanager
+def files_of(layout: RunLayout, record: TaskRecord) -> Iterator[None]:
+    """Inside, the files of a task are in the output folder; those of a store are fetched, and removed afterwards."""
+    if layout.store is None:
+        yield
+        return
+    store = connect(layout.store)
+    files = [*([record.file] if record.file else []), *record.dropped_files]
+    for file in files:
+        store.get(file.path, layout.output_folder / file.path)
+    try:
+        yield
+    finally:
+        for file in files:
+            (layout.output_folder / file.path).unlink(missing_ok=True)

@@ -1,0 +1,103 @@
+"""An S3 server (moto's) on loopback, and runs whose output folder is a bucket there.
+
+Gives up: Amazon itself; moto keeps the protocol, not the delays.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipelines.processes import MEASURED, Run
+
+boto3 = pytest.importorskip("boto3", reason="moto[s3,server] is in requirements_dev.txt")
+moto_server = pytest.importorskip("moto.server", reason="moto[s3,server] is in requirements_dev.txt")
+s3fs = pytest.importorskip("s3fs", reason="s3fs is in requirements_s3.txt")
+
+BUCKET = "corpus"
+ACCOUNT = {
+    "AWS_ACCESS_KEY_ID": "AKIDOFTESTRUNS",
+    "AWS_SECRET_ACCESS_KEY": "secretoftestruns",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+class S3:
+    """The server; `env` is what a process needs to write there, `objects` what is in a folder of the bucket."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.env = {"AWS_ENDPOINT_URL": url, **ACCOUNT, "AWS_EC2_METADATA_DISABLED": "true"}
+        self.client: Any = boto3.client(
+            "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+        )
+
+    def keys(self, prefix: str) -> list[str]:
+        """Every object below a folder of the bucket, relative to it."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
+        return [item["Key"].removeprefix(f"{prefix}/") for page in pages for item in page.get("Contents", ())]
+
+    def num_records(self, prefix: str) -> int:
+        return sum("/records/" in key for key in self.keys(prefix))
+
+    def objects(self, prefix: str) -> dict[str, bytes]:
+        found = {}
+        for key in self.keys(prefix):
+            # A run removes old locks while we look.
+            with suppress(self.client.exceptions.NoSuchKey):
+                found[key] = self.client.get_object(Bucket=BUCKET, Key=f"{prefix}/{key}")["Body"].read()
+        return found
+
+    def documents(self, prefix: str) -> dict[str, bytes]:
+        """The objects outside of `_run`."""
+        return {name: data for name, data in self.objects(prefix).items() if not name.startswith("_run/")}
+
+    def records(self, prefix: str) -> dict[str, dict[str, Any]]:
+        return {name: json.loads(data) for name, data in self.objects(prefix).items() if "/records/" in name}
+
+
+class StoreRun(Run):
+    """A run into `s3://corpus/<prefix>`, on the machine that `folder` stands for: its own scratch and logs."""
+
+    printed: tuple[int, str]
+
+    def __init__(self, s3: S3, prefix: str, folder: Path, config: Path, *options: str) -> None:
+        super().__init__(folder, config, *options, "--scratch-folder", str(folder / "scratch"))
+        self.url = f"s3://{BUCKET}/{prefix}"
+        self.command = [self.url if part == str(self.output) else part for part in self.command]
+        self.output = self.url  # type: ignore[assignment]
+        self.env |= s3.env
+
+    def left(self) -> list[Path]:
+        """Documents on this machine."""
+        return list((self.folder / "scratch").rglob("*.jsonl.*"))
+
+
+@pytest.fixture(scope="package")
+def s3() -> Iterator[S3]:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    made = S3(f"http://{host}:{port}")
+    made.client.create_bucket(Bucket=BUCKET)
+    yield made
+    server.stop()
+
+
+@pytest.fixture
+def in_process(s3: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """The same for code that runs in the test's own process."""
+    for name, value in s3.env.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    return s3
+
+
+def ledger(data: bytes) -> list[dict[str, Any]]:
+    """A ledger without what is measured."""
+    return [{k: v for k, v in json.loads(line).items() if k not in MEASURED} for line in data.splitlines()]
