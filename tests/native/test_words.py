@@ -90,7 +90,7 @@ def test_texts_outside_of_the_domain_go_to_stock(word_code: str, text: str) -> N
     assert fast(word_code).words(text) is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.sampled_from([":", "-", ")", ":-", "(", ";)", "o.O", "word", "a.m.", "\n", "8", "D", "\u00a0"]), max_size=40
