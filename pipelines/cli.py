@@ -36,6 +36,7 @@ from pipelines.cli_options import (
 )
 from pipelines.dedup import cli as dedup_cli
 from pipelines.errors import SourceError, UserError
+from pipelines.report import cli as report_cli
 from pipelines.slurm.options import ClusterOptions, with_cluster_options
 
 STAGE_CONFIGS = {
@@ -194,7 +195,7 @@ def schema(debug: Debug = False) -> None:
 
 
 # Each of these adds commands that have a module of their own.
-for module in (dedup_cli,):
+for module in (dedup_cli, report_cli):
     module.add_commands(app)
 
 

@@ -19,6 +19,7 @@ from pipelines.outcome import SourceOutcome
 from pipelines.plan import Plan, PlannedSource, make_plan
 from pipelines.plan_table import plan_json, plan_text
 from pipelines.quantities import parse_quantity, show_bytes, show_count
+from pipelines.report.write import report_at_the_end
 from pipelines.run_layout import RUN_DIR
 from pipelines.slurm.options import ClusterOptions, Executor
 from pipelines.sources import Catalogue, Listing, entry_of
@@ -98,10 +99,14 @@ def execute(
         return 0 if result.ok else 1
     from pipelines.dedup.command import execute_dedup, with_methods
 
-    return execute_dedup(
+    status = execute_dedup(
         output_folder, config=with_methods(config.stage.dedup, dedup_method), workers=workers, fresh=fresh,
         as_json=as_json, before=result.model_dump(),
     )  # fmt: skip
+    if status == 0:
+        # Once more, with the duplicates.
+        report_at_the_end(output_folder, (logging_dir or Path("datatrove_logs")) / "main.log")
+    return status
 
 
 def build_plan(

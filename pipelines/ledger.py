@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 from filters.sampling import EpochRepeater, IntervalSampler
 from pipelines.errors import SourceError
 from pipelines.estimates import count_tokens
+from pipelines.histograms import Drawn, Histograms, Kept
 from pipelines.native_counts import NativeCounts, counts_now, counts_since
 from pipelines.traffic import Traffic
 from pipelines.writers import DocumentWriter, WrittenFile, reason_name
@@ -31,6 +32,7 @@ class TaskRecord(BaseModel):
 
     `cut_*` count what a deduplication has cut from documents that it kept (sentences, and characters of text).
     `native` says which documents the native core judged, and which stock code, and why.
+    `histograms` are of what came to the filters and what they kept; None in records of versions that counted none.
     `requests` and `bytes_fetched` are what the attempt that succeeded asked of servers: files of the Hub and blobs.
     """
 
@@ -58,6 +60,7 @@ class TaskRecord(BaseModel):
     peak_memory_bytes: int = 0
     step_seconds: dict[str, float] = Field(default_factory=dict)
     native: NativeCounts = Field(default_factory=NativeCounts)
+    histograms: Histograms | None = None
 
     @property
     def num_rejected(self) -> int:
@@ -179,11 +182,13 @@ class CommitStep(PipelineStep):
     def __init__(
         self, *, steps: Sequence[PipelineStep], source: str, language: str | None, output_folder: Path,
         output_dir: str, records_dir: Path, dropped_dir: Path, traffic: Traffic | None = None,
+        measured: tuple[Drawn, Kept] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.steps = list(steps)
         self.source, self.language, self.output_dir = source, language, output_dir
         self.traffic = traffic or Traffic()
+        self.measured = measured
         self.output_folder, self.records_dir, self.dropped_dir = output_folder, records_dir, dropped_dir
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
@@ -194,6 +199,9 @@ class CommitStep(PipelineStep):
             raise LedgerError(f"the ledger of task {rank} does not add up: {'; '.join(problems)}")
         record.requests, record.bytes_fetched = self.traffic.requests, self.traffic.num_bytes
         record.native = counts_since(counted)
+        if self.measured is not None:
+            drawn, kept = self.measured
+            record.histograms = Histograms(drawn=drawn.histograms(), kept=kept.histograms())
         record.seconds = round(time.perf_counter() - started, 3)
         record.cpu_seconds = round(time.process_time() - cpu, 3)
         record.peak_memory_bytes = peak_memory_bytes()

@@ -29,6 +29,7 @@ from pipelines.outcome import SourceOutcome, source_outcome, summary, totals, wr
 from pipelines.plan import Plan
 from pipelines.plan_table import plan_text
 from pipelines.progress import Display, MainLog
+from pipelines.report.write import report_at_the_end
 from pipelines.run_layout import RunLayout
 from pipelines.run_lock import lock_run
 from pipelines.signals import StopRequest, note_signals, signal_name
@@ -169,4 +170,6 @@ def settle(
     log.close()
     # No worker is alive here, so whatever is left of a killed attempt is nobody's.
     shutil.rmtree(layout.stage_dir / "work", ignore_errors=True)
+    if stopped is None:
+        report_at_the_end(layout.output_folder, layout.logging_dir / "main.log")
     return result

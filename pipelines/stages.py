@@ -14,6 +14,7 @@ from filters import FILTERS
 from filters.sampling import EpochRepeater, IntervalSampler, lay_out
 from pipelines.config import SourceConfig
 from pipelines.errors import SourceError
+from pipelines.histograms import Drawn, Kept, languages_of
 from pipelines.ledger import CommitStep
 from pipelines.plan import Plan, PlannedSource
 from pipelines.readers import ReadFile, SourceReader
@@ -48,16 +49,17 @@ def build_steps(plan: Plan, source: PlannedSource, layout: RunLayout, rank: int)
         # Texts of code are fetched one by one, those of pages worked out: not where the sampler throws them away.
         wanted=sampler.wants if config.adapter in ("swh", "swh_repo", "html") else None,
     )
-    steps: list[PipelineStep] = [reader, sampler]
+    filters: list[PipelineStep] = []
     for spec in source.filters:
         keeper = (
             DocumentWriter(work_dir / spec.name, family=spec.name, output=plan.output) if plan.keep_dropped else None
         )
-        steps.append(FILTERS[spec.name](**spec.params, exclusion_writer=keeper))
-    if source.interval[1] > 1:
-        steps.append(EpochRepeater())
-    steps.append(DocumentWriter(work_dir / "documents", output=plan.output))
-    return [*steps, _commit(steps, source, layout, traffic)]
+        filters.append(FILTERS[spec.name](**spec.params, exclusion_writer=keeper))
+    repeater = [EpochRepeater()] if source.interval[1] > 1 else []
+    writer = DocumentWriter(work_dir / "documents", output=plan.output)
+    drawn, kept = Drawn(languages_of(filters)), Kept(languages_of(filters))
+    commit = _commit([reader, sampler, *filters, *repeater, writer], source, layout, traffic, (drawn, kept))
+    return [reader, sampler, drawn, *filters, kept, *repeater, writer, commit]
 
 
 def source_reader(config: SourceConfig, **options: Any) -> SourceReader:
@@ -98,7 +100,10 @@ def _read_files(source: PlannedSource, task: int, traffic: Traffic) -> list[Read
     ]
 
 
-def _commit(steps: Sequence[PipelineStep], source: PlannedSource, layout: RunLayout, traffic: Traffic) -> CommitStep:
+def _commit(
+    steps: Sequence[PipelineStep], source: PlannedSource, layout: RunLayout, traffic: Traffic,
+    measured: tuple[Drawn, Kept],
+) -> CommitStep:  # fmt: skip
     output_dir = source.source.output_dir
     return CommitStep(
         steps=steps,
@@ -109,6 +114,7 @@ def _commit(steps: Sequence[PipelineStep], source: PlannedSource, layout: RunLay
         records_dir=layout.records_dir(output_dir),
         dropped_dir=layout.dropped_dir(output_dir),
         traffic=traffic,
+        measured=measured,
     )
 
 

@@ -10,13 +10,17 @@ import pytest
 import yaml
 
 from pipelines.outcome import records_of
+from pipelines.report.write import write_report
 from pipelines.verify import open_run, verify_run
 from tests.data import ROOT, shared_data
+from tests.pipelines.report.checks import check_numbers, check_page
 
 
 @pytest.mark.slow
 def test_forty_thousand_real_documents_are_all_accounted_for(tmp_path: Path) -> None:
     """Law: rows of the files = rejected + sampled out + dropped + written, and the files hold what the ledger says.
+
+    The report of such a run has the ledger's numbers, stays below 5 MB, and opens in Chromium without errors.
 
     The web profiles of examples/local_mixture.yaml are replaced by `prefiltered`, which splits no words: the law
     is about counting, and the verdicts have tests of their own. docs/data_pack_run.md has the run with all filters.
@@ -50,6 +54,9 @@ def test_forty_thousand_real_documents_are_all_accounted_for(tmp_path: Path) -> 
     assert rows == in_files + dropped_in_files
     manifest = json.loads((tmp_path / "out" / "_run" / "manifest.json").read_text(encoding="utf-8"))
     assert (manifest["state"], manifest["totals"]["written"]) == ("complete", in_files)
+    page = write_report(tmp_path / "out", measure=False)
+    assert check_numbers(tmp_path / "out").totals["rows"] == rows
+    check_page(page, tmp_path)
 
 
 def _count(path: Path) -> int:

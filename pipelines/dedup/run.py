@@ -33,6 +33,7 @@ from pipelines.dedup.writer import is_written, write_empty_records, write_file
 from pipelines.errors import SourceError, UserError
 from pipelines.ledger import TaskRecord, find_record, ledger_line, write_atomically
 from pipelines.manifest import check_continues, deciding_versions, fingerprint
+from pipelines.report.write import report_at_the_end
 from pipelines.run_layout import RUN_DIR, RunLayout
 from pipelines.run_lock import RUN_LOCK, WORKERS_LOCK, lock_run
 from pipelines.signals import StopRequest, note_signals
@@ -113,7 +114,10 @@ def run_dedup(
             write_atomically(layout.run_dir / PLAN_FILE, plan.model_dump_json())
             open_work.cache_clear()
             layout.logging_dir.mkdir(parents=True, exist_ok=True)
-            return _stages(Work(layout=layout, plan=plan), tasks, workers, stop, say)
+            result = _stages(Work(layout=layout, plan=plan), tasks, workers, stop, say)
+            if result.ok:
+                report_at_the_end(output_folder, layout.logging_dir / "main.log")
+            return result
     except OSError as error:
         raise SourceError(
             f"the deduplication cannot go on: {error}; finished work is kept: put that right and run the same command "

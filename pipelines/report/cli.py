@@ -1,0 +1,33 @@
+"""`smoltrove report` on the command line.
+
+Gives up: nothing; what it does is in pipelines.report.write.
+"""
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli_options import AsJson, Debug, Run
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(report)
+
+
+def report(
+    run_folder: Run,
+    sample: Annotated[
+        bool, typer.Option("--sample/--no-sample", help="Measure what filters judge on a sample of each source.")
+    ] = True,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Write what a run came to as a page with pictures: _run/report.html, with report.md and report.json beside it.
+
+    Example: smoltrove report datatrove_output/stage1
+    """
+    from pipelines.report.write import JSON, write_report
+
+    path = write_report(run_folder, measure=sample)
+    typer.echo(path.with_name(JSON).read_text(encoding="utf-8") if as_json else str(path), nl=not as_json)

@@ -1,0 +1,101 @@
+"""The tables of a report about time and memory.
+
+Gives up: memory by step; a process has one peak.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pipelines.quantities import show_bytes
+from pipelines.report.data import RunReport
+from pipelines.report.tables import Table, percent
+
+SLOWEST_STEPS = 15
+
+
+def step_name(step: str) -> str:
+    """A step as datatrove prints it, without its pictures: "🔻 - FILTER: 🌍 Language ID" is "FILTER: Language ID"."""
+    return " ".join("".join(char for char in step if ord(char) < 0x2000).split()).removeprefix("- ")
+
+
+def steps(report: RunReport) -> Table:
+    """Time by step over all sources."""
+    seconds, documents = Counter[str](), Counter[str]()
+    for source in report.sources:
+        for step, spent in source.step_seconds.items():
+            seconds[step] += spent  # type: ignore[assignment]
+            documents[step] += source.drawn
+    whole = sum(seconds.values())
+    rows: list[Sequence[str]] = [
+        (step_name(step), f"{spent:,.2f}", percent(spent, whole), _microseconds(spent, documents[step]))
+        for step, spent in seconds.most_common()
+    ]
+    note = (
+        "Seconds on the clock, summed over tasks, as datatrove counts them for each step; where more workers than "
+        "cores run, waiting is in them. Microseconds: per document drawn."
+    )
+    return Table("Time by step", ("step", "seconds", "share", "us / document"), rows, note=note)
+
+
+def slowest_steps(report: RunReport) -> Table:
+    """The steps of single sources that took longest for each document."""
+    found = sorted(
+        (
+            (spent / source.drawn, spent, source.source, step)
+            for source in report.sources
+            if source.drawn
+            for step, spent in source.step_seconds.items()
+        ),
+        reverse=True,
+    )[:SLOWEST_STEPS]
+    rows: list[Sequence[str]] = [
+        (name, step_name(step), f"{each * 1e6:,.0f}", f"{spent:,.2f}") for each, spent, name, step in found
+    ]
+    return Table("Slowest steps", ("source", "step", "us / document", "seconds"), rows, numbers_from=2)
+
+
+def _microseconds(seconds: float, documents: int) -> str:
+    return f"{seconds / documents * 1e6:,.1f}" if documents else ""
+
+
+def throughput(report: RunReport) -> Table:
+    """Speed and memory by source."""
+    rows: list[Sequence[str]] = []
+    for source in report.sources:
+        cpu = source.cpu_seconds
+        rows.append(
+            (
+                source.source,
+                f"{source.drawn:,}",
+                f"{source.seconds:,.1f}",
+                f"{cpu:,.1f}",
+                f"{source.drawn / cpu:,.0f}" if cpu else "",
+                f"{show_bytes(source.text_bytes / cpu)}/s" if cpu else "",
+                show_bytes(source.peak_memory_bytes),
+            )
+        )
+    headings = (
+        "source", "drawn", "seconds", "CPU seconds", "documents / CPU second", "written text / CPU second",
+        "peak memory",
+    )  # fmt: skip
+    note = (
+        "Peak memory is the most that a worker had held by the end of a task of the source; workers go on to other "
+        "sources, and memory is not told apart by step."
+    )
+    return Table("Throughput and memory", headings, rows, note=note)
+
+
+def slowest_tasks(report: RunReport) -> Table:
+    """The tasks that took longest."""
+    rows: list[Sequence[str]] = [
+        (
+            task.source,
+            str(task.rank),
+            f"{task.rows:,}",
+            f"{task.seconds:,.1f}",
+            f"{task.cpu_seconds:,.1f}",
+            show_bytes(task.peak_memory_bytes),
+        )
+        for task in report.slowest_tasks
+    ]
+    return Table("Slowest tasks", ("source", "task", "rows", "seconds", "CPU seconds", "peak memory"), rows)

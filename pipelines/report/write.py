@@ -1,0 +1,56 @@
+"""Writes a report's three files into `_run/`: `report.html`, `report.md` and `report.json`.
+
+Gives up: drawing at the end of a run that was stopped; `smoltrove report` draws at any time.
+"""
+
+import os
+import sys
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from pipelines.errors import SourceError
+from pipelines.ledger import write_atomically
+from pipelines.run_layout import RUN_DIR
+
+HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
+SWITCH = "SMOLTROVE_REPORT"
+
+
+def write_report(run: Path, *, measure: bool | None = None) -> Path:
+    """Collect, draw and write; answers where the page is.
+
+    Raises UserError where there is no run, SourceError where a file cannot be read or written.
+    """
+    from pipelines.report.data import collect
+    from pipelines.report.html import page
+    from pipelines.report.markdown import markdown
+
+    folder = run / RUN_DIR
+    try:
+        report = collect(run, measure=measure)
+        write_atomically(folder / JSON, report.model_dump_json(indent=1) + "\n")
+        write_atomically(folder / MARKDOWN, markdown(report))
+        write_atomically(folder / HTML, page(report))
+    except OSError as error:
+        raise SourceError(f"{folder}: the report cannot be written: {error}; put that right and try again") from error
+    return folder / HTML
+
+
+def report_at_the_end(run: Path, log_path: Path) -> None:
+    """The report of a run that has just ended, said on stderr and in main.log.
+
+    Whatever goes wrong with it is said in one line, and ends nothing. The environment variable SMOLTROVE_REPORT=0
+    leaves it out.
+    """
+    if os.environ.get(SWITCH, "1") == "0":
+        return
+    try:
+        line = f"report: {write_report(run)}"
+    except Exception as error:  # noqa: BLE001 - a picture must not fail a run; the line says what happened
+        reason = " ".join((str(error) if isinstance(error, SourceError) else repr(error)).split())
+        line = f"warning: no report: {reason}; the run is not affected; try `smoltrove report {run}`"
+    print(line, file=sys.stderr, flush=True)
+    # On a full disk the line on stderr has to do.
+    with suppress(OSError), open(log_path, "a", encoding="utf-8") as log:
+        log.write(f"{datetime.now().isoformat(timespec='seconds')} {line}\n")
