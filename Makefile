@@ -100,6 +100,10 @@ bench-all: bench
 	$(BIN)/python benchmarks/spam_table.py
 	$(BIN)/python benchmarks/vietnamese_profile.py
 	$(BIN)/python benchmarks/hub_campaign.py --output benchmarks/results/hub_campaign.md
+	$(BIN)/python benchmarks/estimate_check.py
+	$(BIN)/python benchmarks/scaling_curve.py
+	$(BIN)/python benchmarks/slurm_campaign.py --output benchmarks/results/slurm_campaign.md
+	$(BIN)/python benchmarks/scaling.py
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUTPUT) $(DEMO_OUTPUT)_dedup $(DEMO_LOGS)

@@ -28,7 +28,10 @@ def main(
     limit: Annotated[int, typer.Option(min=1, help="Documents per task.")] = 1000,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
 ) -> None:
-    """Run one example from its start, whatever an earlier run has left. (`smoltrove run` is what continues.)"""
+    """Run one example from its start, whatever an earlier run has left. (`smoltrove run` is what continues.)
+
+    Example: python datatrove_simple_example.py simple --mirror examples/mini_hub --limit 20
+    """
     from importlib import import_module
 
     run = getattr(import_module(f"examples.{example.value}"), f"run_{example.value}")

@@ -67,7 +67,7 @@ def _variants(
     return variants
 
 
-def _variant_of(variants: Mapping[str, Any], doc: Document) -> Any:
+def variant_of(variants: Mapping[str, Any], doc: Document) -> Any:
     """The filter for the document's language, which a LanguageFilter has written into its metadata."""
     language = doc.metadata.get("language")
     if not variants or not isinstance(language, str):
@@ -136,7 +136,7 @@ class GopherRepetitionFilter(CountedFilter, DatatroveRepetition):
 
     def filter(self, doc: Document) -> Verdict:
         """True, or (False, reason). Never raises because of the text."""
-        variant = _variant_of(self.by_language, doc)
+        variant = variant_of(self.by_language, doc)
         if variant is not None:
             return variant.filter(doc)
         try:
@@ -211,7 +211,7 @@ class GopherQualityFilter(CountedFilter, DatatroveQuality):
 
     def filter(self, doc: Document) -> Verdict:
         """True, or (False, reason). Never raises because of the text."""
-        variant = _variant_of(self.by_language, doc)
+        variant = variant_of(self.by_language, doc)
         if variant is not None:
             return variant.filter(doc)
         try:

@@ -181,6 +181,15 @@ class SpamFilter(CountedFilter):
         fast = finder(self.phrase_set)
         return self.find_here(text) if fast is None else fast.find(text)
 
+    def measure(self, text: str) -> tuple[int, int]:
+        """(occurrences that count, words between white space): the two numbers that a verdict compares."""
+        fast = finder(self.phrase_set)
+        if fast is not None:
+            found, searched = fast.search(text)
+            return len(found), fast.num_words(searched)
+        text = _normalize_document(text)
+        return len(self._find(text)), len(text.split())
+
     def find_here(self, text: str) -> list[str]:
         """`find` by this file alone: the definition that the native core is compared with."""
         text = _normalize_document(text)

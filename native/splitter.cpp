@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <unordered_set>
+#include <utility>
 
 #include "polynomial.hpp"
 
@@ -65,8 +66,41 @@ void Splitter::find_chunks(std::string_view text) {
     }
 }
 
+// The second look at a text that was asked about: the words of the first one, and in their places those of the stretches
+// that have been learned since. False where there was no first look, or something is not known. A text is recognised by
+// its place and its hash, since another one may lie where it was.
+bool Splitter::fill_gaps(Document& doc) {
+    Partial partial = std::exchange(partial_, {});
+    if (partial.gaps.empty() || partial.text.data() != doc.text.data() || partial.text.size() != doc.text.size() ||
+        partial.hash != hash_bytes(doc.text.data(), doc.text.size()))
+        return false;
+    std::vector<const Entry*> found;
+    size_t more = 0;
+    for (const Gap& gap : partial.gaps) {
+        const std::string_view stretch = doc.text.substr(gap.offset, gap.bytes);
+        found.push_back(memo_.find(stretch, hash_bytes(stretch.data(), stretch.size())));
+        if (!found.back()) return false;
+        more += found.back()->pieces;
+    }
+    // From the end, so that what is moved is moved once.
+    doc.words = std::move(partial.words);
+    size_t from = doc.words.size(), to = from + more;
+    doc.words.resize(to);
+    for (size_t i = found.size(); i-- > 0;) {
+        const Gap& gap = partial.gaps[i];
+        while (from > gap.words_before) doc.words[--to] = doc.words[--from];
+        for (const Piece* piece = found[i]->end(); piece-- > found[i]->begin();)
+            doc.words[--to] = Word(gap.offset + piece->offset, piece->bytes, piece->chars, piece->flags, piece->hash);
+    }
+    return true;
+}
+
 Splitter::Outcome Splitter::split(Document& doc, std::vector<std::string>& unknown) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (fill_gaps(doc)) {
+        learned_ = false;
+        return Outcome::kDone;
+    }
     doc.words.clear();
     doc.words.reserve(doc.text.size() / 4);
     find_chunks(doc.text);
@@ -157,9 +191,11 @@ Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>&
                                    piece.hash);
     };
     ends_.resize(chunks_.size());
+    std::vector<Gap> gaps;
     uint16_t last = 0;
     bool last_special = false;
-    for (size_t i = 0; i < chunks_.size() && unknown.size() < kMaxUnknown; ++i) {
+    size_t i = 0;
+    for (; i < chunks_.size() && unknown.size() < kMaxUnknown; ++i) {
         const Chunk& chunk = chunks_[i];
         const Entry* entry = recall(doc.text, i);
         if (!entry) {
@@ -179,8 +215,10 @@ Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>&
             if (whole) {
                 doc.words.resize(ends_[from].words_before);
                 add_words(*whole, start);
-            } else if (asked.insert(stretch).second) {
-                unknown.emplace_back(stretch);
+            } else {
+                doc.words.resize(ends_[from].words_before);
+                gaps.push_back({doc.words.size(), static_cast<uint32_t>(start), static_cast<uint32_t>(stretch.size())});
+                if (asked.insert(stretch).second) unknown.emplace_back(stretch);
             }
             last = 0;
             i = to - 1;
@@ -190,7 +228,10 @@ Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>&
         last_special = entry->special;
         add_words(*entry, chunk.offset);
     }
-    return unknown.empty() ? Outcome::kDone : Outcome::kUnknown;
+    if (unknown.empty()) return Outcome::kDone;
+    if (i == chunks_.size())
+        partial_ = {doc.text, hash_bytes(doc.text.data(), doc.text.size()), std::move(doc.words), std::move(gaps)};
+    return Outcome::kUnknown;
 }
 
 void Splitter::learn_tokens(const std::string& chunk, const std::vector<std::pair<uint32_t, uint32_t>>& tokens) {
@@ -201,6 +242,7 @@ void Splitter::learn_tokens(const std::string& chunk, const std::vector<std::pai
 }
 
 void Splitter::forget_all() {
+    partial_ = {};
     memo_.clear();
     syllables_.clear();
     numbers_.clear();

@@ -61,6 +61,19 @@ class Splitter {
         uint16_t first, last;
         uint32_t words_before;
     };
+    // A stretch that only spaCy can split, and how many words were found before it.
+    struct Gap {
+        size_t words_before;
+        uint32_t offset, bytes;
+    };
+    // What is known of the text that is being asked about: its words but for those of the gaps.
+    struct Partial {
+        std::string_view text;
+        uint64_t hash = 0;
+        std::vector<Word> words;
+        std::vector<Gap> gaps;
+    };
+    bool fill_gaps(Document& doc);
     void find_chunks(std::string_view text);
     bool find_stretch(std::string_view text, size_t i, size_t& from, size_t& to);
     // The memory's entry of a chunk, or null. Called for one chunk after the other.
@@ -86,6 +99,7 @@ class Splitter {
     std::vector<Chunk> chunks_;  // of the text at hand
     std::vector<Ends> ends_;
     bool learned_ = false;
+    Partial partial_;
     // Vietnamese: each different syllable once, and its number. What a text uses is not moved while it grows.
     std::deque<Syllable> syllables_;
     std::unordered_map<std::string, uint32_t> numbers_;

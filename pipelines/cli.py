@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from pipelines import BUNDLED_CONFIGS, __version__
+from pipelines.audit import cli as audit_cli
+from pipelines.calibrate import cli as calibrate_cli
 from pipelines.cli_options import (
     After,
     AsJson,
@@ -30,12 +32,14 @@ from pipelines.cli_options import (
     PlanOnly,
     Run,
     RunDedup,
+    RunWorkers,
     TargetTokens,
     Tasks,
-    Workers,
 )
 from pipelines.dedup import cli as dedup_cli
 from pipelines.errors import SourceError, UserError
+from pipelines.estimate import cli as estimate_cli
+from pipelines.publish import cli as publish_cli
 from pipelines.report import cli as report_cli
 from pipelines.slurm.options import ClusterOptions, with_cluster_options
 
@@ -57,7 +61,7 @@ app = typer.Typer(
 def run(
     config: Config,
     tasks: Tasks = None,
-    workers: Workers = 2,
+    workers: RunWorkers = None,
     output_folder: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path("datatrove_output/run"),
     logging_dir: LoggingDir = Path("datatrove_logs/run"),
     target_tokens: TargetTokens = None,
@@ -93,62 +97,45 @@ def run(
 
 
 @app.command()
-def plan(
-    config: Config,
-    tasks: Tasks = None,
-    output_folder: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path("datatrove_output/run"),
-    target_tokens: TargetTokens = None,
-    max_datasets: MaxDatasets = None,
-    datasets: Datasets = None,
-    mirror: Mirror = None,
-    after: After = None,
-    compression: Compression = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """Show what a run would read, keep and write, without touching a document.
-
-    Example: smoltrove plan configs/smollm3_weighted_config.yaml --target-tokens 300k --mirror examples/mini_hub
-    """
-    from pipelines.commands import execute
-
-    raise typer.Exit(
-        execute(
-            config, tasks=tasks, output_folder=output_folder, target_tokens=target_tokens, max_datasets=max_datasets,
-            datasets=datasets, mirror=mirror, after=after, compression=compression, plan_only=True, as_json=as_json,
-        )
-    )  # fmt: skip
-
-
-@app.command()
 def status(
     run_folder: Run,
     reasons: Annotated[
         bool, typer.Option("--reasons", help="Drops and stock code by source and reason, as Markdown.")
     ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until nobody works on it.")] = False,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks of --watch.")] = 10.0,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Show how far a run is; exit status 1 while it is not complete.
 
-    Example: smoltrove status datatrove_output/stage1
+    Example: smoltrove status datatrove_output/stage1 --watch
     """
-    from pipelines.dedup.command import refuse_dedup_of
-    from pipelines.status import show_status
+    from pipelines.slurm.dedup_launch import is_dedup_folder
+    from pipelines.status import show_status, watch_status
 
-    refuse_dedup_of(run_folder)
+    if watch and (as_json or reasons):
+        raise UserError(f"--watch: does not go with {'--json' if as_json else '--reasons'}, which answers once")
+    if watch:
+        raise typer.Exit(watch_status(run_folder, every))
+    if is_dedup_folder(run_folder):
+        if reasons:
+            raise UserError("--reasons: is for the run that is deduplicated")
+        from pipelines.slurm.dedup_status import show_dedup_status
+
+        raise typer.Exit(show_dedup_status(run_folder, as_json=as_json))
     raise typer.Exit(show_status(run_folder, reasons=reasons, as_json=as_json))
 
 
 @app.command()
-def cancel(run_folder: Run, debug: Debug = False) -> None:
+def cancel(run_folder: Run, as_json: AsJson = False, debug: Debug = False) -> None:
     """End the Slurm jobs of a run; finished tasks are kept.
 
     Example: smoltrove cancel datatrove_output/stage1
     """
     from pipelines.status import show_cancel
 
-    raise typer.Exit(show_cancel(run_folder))
+    raise typer.Exit(show_cancel(run_folder, as_json=as_json))
 
 
 @app.command()
@@ -158,8 +145,11 @@ def verify(run_folder: Run, as_json: AsJson = False, debug: Debug = False) -> No
     Example: smoltrove verify datatrove_output/stage1
     """
     from pipelines.dedup.verify import is_dedup, show_dedup_verification
+    from pipelines.publish.command import is_export, show_export_verification
     from pipelines.verify import show_verification
 
+    if is_export(run_folder):
+        raise typer.Exit(show_export_verification(run_folder, as_json=as_json))
     if is_dedup(run_folder):
         raise typer.Exit(show_dedup_verification(run_folder, as_json=as_json))
     raise typer.Exit(show_verification(run_folder, as_json=as_json))
@@ -195,7 +185,7 @@ def schema(debug: Debug = False) -> None:
 
 
 # Each of these adds commands that have a module of their own.
-for module in (dedup_cli, report_cli):
+for module in (dedup_cli, report_cli, audit_cli, calibrate_cli, publish_cli, estimate_cli):
     module.add_commands(app)
 
 
@@ -206,16 +196,23 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
+def _stage_help(stage: int) -> str:
+    return (
+        f"Build the corpus of SmolLM3's stage {stage}, or continue building it.\n\n"
+        f"Example: python smollm3_stage{stage}_datatrove_pipeline.py --mirror examples/mini_hub --target-tokens 300k"
+    )
+
+
 def stage_app(stage: int) -> typer.Typer:
     """The command of one stage script: `run` with that stage's configuration and folders as defaults."""
     script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-    @script.command(help=f"Build the corpus of SmolLM3's stage {stage}, or continue building it.")
+    @script.command(help=_stage_help(stage))
     @with_cluster_options
     def command(
         config: Annotated[Path, typer.Option(help="Stage configuration.")] = BUNDLED_CONFIGS / STAGE_CONFIGS[stage],
         tasks: Tasks = None,
-        workers: Workers = 2,
+        workers: RunWorkers = None,
         output_folder: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path(
             f"datatrove_output/stage{stage}"
         ),

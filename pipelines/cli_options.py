@@ -12,6 +12,9 @@ Tasks = Annotated[
     int | None, typer.Option(min=1, help="Tasks (= output files) per source; chosen from the files if not given.")
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Worker processes in all.")]
+RunWorkers = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes in all; 2 if not given, on Ray as many as fit.")
+]
 LoggingDir = Annotated[Path, typer.Option(help="Folder for main.log and one log per task.")]
 MaxDatasets = Annotated[int | None, typer.Option(min=1, help="Only the first N enabled sources, renormalised.")]
 Datasets = Annotated[str | None, typer.Option(help="Only sources that match this glob, such as '*vie_Latn*'.")]

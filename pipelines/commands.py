@@ -27,6 +27,7 @@ from pipelines.sources import Catalogue, Listing, entry_of
 # A source is said to be off its budget beyond this, when it drew so many documents that chance is no excuse.
 OFF_BUDGET = 0.1
 ENOUGH_DOCUMENTS = 100
+DEFAULT_WORKERS = 2
 
 
 def execute(
@@ -35,7 +36,7 @@ def execute(
     output_folder: Path,
     logging_dir: Path | None = None,
     tasks: int | None = None,
-    workers: int = 2,
+    workers: int | None = None,
     target_tokens: str | None = None,
     max_datasets: int | None = None,
     datasets: str | None = None,
@@ -54,8 +55,6 @@ def execute(
     config = load_config(config_path)
     cluster = cluster or ClusterOptions()
     cluster.check()
-    if run_dedup and cluster.executor is Executor.slurm:
-        raise UserError("--run-dedup: Slurm runs the filters only; run `smoltrove dedup` on the finished run")
     if dedup_method is not None and not run_dedup:
         raise UserError("--dedup-method: says how to deduplicate; give --run-dedup too")
     plan = build_plan(
@@ -73,18 +72,28 @@ def execute(
     for line in plan.warnings:
         console.print(f"warning: {line}", markup=False, soft_wrap=True)
     if cluster.executor is Executor.slurm:
+        from pipelines.dedup.command import with_methods
         from pipelines.slurm.command import execute_slurm
 
         return execute_slurm(
             plan, config, cluster, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"),
             mirror=mirror, fresh=fresh, as_json=as_json,
+            dedup=with_methods(config.stage.dedup, dedup_method) if run_dedup else None,
         )  # fmt: skip
-    from pipelines.run import run_plan
+    if cluster.executor is Executor.ray:
+        from pipelines.ray.command import run_on_ray
 
-    result = run_plan(
-        plan, config, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"), workers=workers,
-        mirror=mirror, fresh=fresh,
-    )  # fmt: skip
+        result = run_on_ray(
+            plan, config, cluster, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"),
+            workers=workers, mirror=mirror, fresh=fresh,
+        )  # fmt: skip
+    else:
+        from pipelines.run import run_plan
+
+        result = run_plan(
+            plan, config, output_folder=output_folder, logging_dir=logging_dir or Path("datatrove_logs"),
+            workers=workers or DEFAULT_WORKERS, mirror=mirror, fresh=fresh,
+        )  # fmt: skip
     dedup_follows = run_dedup and result.ok
     if as_json and not dedup_follows:
         print(json.dumps({"ok": result.ok, **result.model_dump()}, ensure_ascii=False, indent=1))
@@ -100,8 +109,8 @@ def execute(
     from pipelines.dedup.command import execute_dedup, with_methods
 
     status = execute_dedup(
-        output_folder, config=with_methods(config.stage.dedup, dedup_method), workers=workers, fresh=fresh,
-        as_json=as_json, before=result.model_dump(),
+        output_folder, config=with_methods(config.stage.dedup, dedup_method),
+        workers=workers or DEFAULT_WORKERS, fresh=fresh, as_json=as_json, before=result.model_dump(),
     )  # fmt: skip
     if status == 0:
         # Once more, with the duplicates.

@@ -26,6 +26,7 @@ from pipelines.errors import HubUnreachable, SourceError, UserError
 from pipelines.executors import without_secrets
 from pipelines.hub import GatedRepository
 from pipelines.hub_http import at_most
+from pipelines.meter import Meter
 from pipelines.native_paths import NativePath, native_paths
 from pipelines.needs import needs_of
 from pipelines.plan import is_non_commercial
@@ -98,7 +99,10 @@ class Health(BaseModel):
         return all(source.usable for source in self.sources)
 
 
-def diagnose(config_path: Path, *, mirror: Path | None = None, datasets: str | None = None, rows: int = ROWS) -> Health:
+def diagnose(
+    config_path: Path, *, mirror: Path | None = None, datasets: str | None = None, rows: int = ROWS,
+    show_progress: bool = False,
+) -> Health:  # fmt: skip
     """Look at every enabled source. Raises UserError for wrong input, never for a source that is not usable."""
     from huggingface_hub.constants import ENDPOINT
     from huggingface_hub.utils import get_token
@@ -107,12 +111,14 @@ def diagnose(config_path: Path, *, mirror: Path | None = None, datasets: str | N
     config = load_config(config_path)
     chosen, skipped, _ = select_sources(config, profiles_of(config), datasets, None)
     look = _Look(catalogue=Catalogue(mirror=mirror, config_dir=config.path.parent), mirror=mirror, rows=rows)
-    found = side_by_side(
-        [partial(look.at, item) for item in chosen],
-        at_once=AT_ONCE,
-        seconds=SOURCE_SECONDS,
-        order=_repositories_first(chosen),
-    )
+    with Meter("looking", len(chosen), "sources", show=show_progress) as meter:
+        found = side_by_side(
+            [partial(look.at, item) for item in chosen],
+            at_once=AT_ONCE,
+            seconds=SOURCE_SECONDS,
+            order=_repositories_first(chosen),
+            done_with=meter.advance,
+        )
     # Loading word splitters takes seconds: not for what cannot be read anyway.
     there = [item.profile for health, item in zip(found, chosen, strict=True) if health and health.reachable]
     return Health(
@@ -128,7 +134,7 @@ def diagnose(config_path: Path, *, mirror: Path | None = None, datasets: str | N
 
 def show_diagnosis(config_path: Path, *, as_json: bool = False, **options: Any) -> int:
     """Print the diagnosis; 0 when every enabled source is usable."""
-    health = diagnose(config_path, **options)
+    health = diagnose(config_path, show_progress=True, **options)
     if as_json:
         data = health.model_dump(mode="json")
         for source, shown in zip(health.sources, data["sources"], strict=True):

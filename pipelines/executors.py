@@ -18,14 +18,14 @@ from datatrove.io import DataFolder
 from datatrove.pipeline.base import PipelineStep
 
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{4,}")
-_SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY", re.IGNORECASE)
+SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY", re.IGNORECASE)
 _MIN_SECRET_CHARS = 8
 
 
 def without_secrets(text: str) -> str:
     """`text` without Hub tokens and without the values of environment variables that are named like secrets."""
     for name, value in os.environ.items():
-        if len(value) >= _MIN_SECRET_CHARS and _SECRET_NAMES.search(name):
+        if len(value) >= _MIN_SECRET_CHARS and SECRET_NAMES.search(name):
             text = text.replace(value, "...")
     return _TOKEN.sub("...", text)
 

@@ -134,7 +134,7 @@ class Display:
         tasks = self.done_before + sum(state.tasks for state in self.sources.values())
         drawn = sum(state.drawn for state in self.sources.values())
         failed = f", {self.failed_tasks} failed" if self.failed_tasks else ""
-        eta = _eta(seconds, sum(state.bytes_done for state in self.sources.values()), self._bytes_total)
+        eta = time_left(seconds, sum(state.bytes_done for state in self.sources.values()), self._bytes_total)
         rate = drawn / seconds if seconds > 0 else 0.0
         return f"{tasks} of {self.plan.num_tasks} tasks done{failed}, {rate:,.0f} documents/s" + (
             f", {eta} left" if eta else ""
@@ -157,12 +157,12 @@ class Display:
                 f"{state.drawn / seconds:,.0f}" if state.drawn and not done and seconds > 0 else "",
                 f"{state.written / state.drawn:.0%}" if state.drawn else "",
                 f"{state.written + written_now:,}",
-                "" if done else _eta(seconds, state.bytes_done, source.bytes_to_read),
+                "" if done else time_left(seconds, state.bytes_done, source.bytes_to_read),
             )
         return table
 
 
-def _eta(seconds: float, done: int, total: int) -> str:
+def time_left(seconds: float, done: float, total: float) -> str:
     """Time left at the pace so far, by bytes of input; empty while nothing is finished."""
     if not done or done >= total:
         return ""

@@ -105,6 +105,27 @@ def read_bytes(file: ReadFile) -> Iterator[bytes]:
     _check_size(file, position)
 
 
+def first_block(file: ReadFile) -> tuple[int, bytes, bool]:
+    """(bytes read, what they inflate to, whether that is all of the file) of its first block, for a look at it.
+
+    Of several members in a row only the first is inflated, and only its bytes are counted. Raises SourceError for what
+    is not compressed as its name says.
+    """
+    codec = _SUFFIXES.get(os.path.splitext(file.path)[1].lower())
+    with open_binary(file) as handle:
+        data = handle.read(BLOCK_BYTES)
+    size = len(data)
+    if codec is None:
+        return size, data, size == file.size
+    member = _CODECS[codec]()
+    try:
+        pieces = b"".join(_drain(member, data, codec))
+    except _CODEC_ERRORS as error:
+        raise SourceError(f"{file.path}: not {codec} data: {describe(error)}") from None
+    used = size - len(member.unused_data) if member.eof else size
+    return used, pieces, used == file.size
+
+
 def _zstd_frame() -> Any:
     import zstandard
 

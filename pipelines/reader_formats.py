@@ -29,6 +29,7 @@ Row = tuple[Any, "str | None"]
 
 BATCH_BYTES = 8 << 20
 MAX_BATCH_ROWS = 512
+PEEK_BATCH_ROWS = 64  # for a look at the first rows: no more is decoded than is looked at
 MAX_CSV_FIELD_CHARS = 1 << 29
 
 
@@ -189,7 +190,7 @@ def _parquet_rows(file: ReadFile, columns: Sequence[str] | None, required: Seque
                 remote.expect(sum(_num_bytes(group, wanted, "total_compressed_size") for group in groups))
             for group in range(parquet.num_row_groups):
                 batches = parquet.iter_batches(
-                    _batch_rows(parquet.metadata.row_group(group), wanted),
+                    _batch_rows(parquet.metadata.row_group(group), wanted, PEEK_BATCH_ROWS if file.peek else None),
                     row_groups=[group],
                     columns=wanted,
                     use_threads=False,  # a task has one core; the other workers have theirs
@@ -215,10 +216,10 @@ def _num_bytes(group: Any, wanted: Sequence[str], size: str) -> int:
     return sum(getattr(chunk, size) for chunk in chunks if chunk.path_in_schema.split(".")[0] in wanted)
 
 
-def _batch_rows(group: Any, wanted: Sequence[str]) -> int:
+def _batch_rows(group: Any, wanted: Sequence[str], most: int | None = None) -> int:
     """Rows per batch so that a batch holds about BATCH_BYTES of the wanted columns."""
     size = _num_bytes(group, wanted, "total_uncompressed_size")
-    return max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * group.num_rows // max(size, 1)))
+    return max(1, min(most or MAX_BATCH_ROWS, BATCH_BYTES * group.num_rows // max(size, 1)))
 
 
 def _batch(batch: Any) -> Iterator[Row]:

@@ -7,7 +7,8 @@ after the other.
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,11 @@ from pipelines.run_layout import RunLayout
 from pipelines.run_lock import lock_run
 from pipelines.signals import StopRequest, note_signals, signal_name
 from pipelines.slurm.submission import refuse_while_live
-from pipelines.supervisor import Supervisor, Task
+from pipelines.supervisor import Supervisor
+from pipelines.task_queue import Task, TaskQueue
+
+# Makes the supervisor of a run out of its plan, its folders and what may stop it.
+Hire = Callable[[Plan, RunLayout, StopRequest], TaskQueue]
 
 
 class RunResult(BaseModel):
@@ -59,8 +64,9 @@ def run_plan(
     workers: int = 2,
     mirror: Path | None = None,
     fresh: bool = False,
+    hire: Hire | None = None,
 ) -> RunResult:
-    """Run what is left of `plan` in `output_folder`.
+    """Run what is left of `plan` in `output_folder`, on `workers` processes of this machine unless `hire` says who.
 
     Raises UserError when a folder cannot be used or belongs to another plan or another process, SourceError when the
     disk fails during the run. Failures of sources do not raise: they are in the result, and in `_run/state.json`.
@@ -71,7 +77,7 @@ def run_plan(
         with lock_run(layout.run_dir), note_signals(stop):
             refuse_while_live(layout)
             begin(layout, plan, config, data, fresh=fresh)
-            return _supervise(plan, layout, workers, stop)
+            return _supervise(plan, layout, hire or partial(_hire_here, workers), stop)
     except OSError as error:
         raise SourceError(
             f"the run cannot go on: {error}; finished tasks are kept: put that right and run the same command again"
@@ -128,9 +134,14 @@ def _unusable(option: str, folder: Path, error: OSError) -> UserError:
     return UserError(f"{option} {folder}: cannot be used as a folder ({error.strerror or error}); choose another")
 
 
-def _supervise(plan: Plan, layout: RunLayout, workers: int, stop: StopRequest) -> RunResult:
+def _hire_here(workers: int, plan: Plan, layout: RunLayout, stop: StopRequest) -> TaskQueue:
+    return Supervisor(plan, layout, workers=workers, stop=stop)
+
+
+def _supervise(plan: Plan, layout: RunLayout, hire: Hire, stop: StopRequest) -> RunResult:
     log = MainLog(plan, layout.logging_dir / "main.log")
-    supervisor = Supervisor(plan, layout, workers=workers, watchers=[log], stop=stop)
+    supervisor = hire(plan, layout, stop)
+    supervisor.watchers.append(log)
     log.say(f"run {layout.fingerprint[:16]} in {layout.output_folder}: {len(supervisor.queue)} tasks to do")
     display = Display(plan, layout, supervisor.num_done_before)
     supervisor.watchers.append(display)

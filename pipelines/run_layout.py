@@ -1,7 +1,7 @@
 """Where everything of a run lives: documents beside `_run/`, logs in a folder of their own.
 
     <output>/<org>_<name>/<config>/00000.jsonl.gz          documents, nothing else
-    <output>/_run/manifest.json, plan.json, plan.txt, config.yaml, ledger.jsonl, state.json
+    <output>/_run/manifest.json, plan.json, plan.txt, config.yaml, ledger.jsonl, state.json, report.{html,md,json}
     <output>/_run/dropped/<org>_<name>/<config>/<filter>/  with --keep-dropped
     <output>/_run/stages/<fingerprint>/...                 work files, records and completion markers
     <logs>/main.log, <logs>/<org>_<name>/<config>/task_00000.log

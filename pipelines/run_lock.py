@@ -46,15 +46,22 @@ def lock_run(run_dir: Path) -> IO[str]:
 
 
 def _wait_for_workers(run_dir: Path) -> None:
-    deadline = time.monotonic() + _WAIT_SECONDS
+    if not workers_end(run_dir, _WAIT_SECONDS):
+        raise UserError(
+            f"{run_dir.parent}: workers of an earlier run are still alive; end them (`pgrep -fa "
+            "'multiprocessing|ray::'`) and run the same command again"
+        )
+
+
+def workers_end(run_dir: Path, seconds: float) -> bool:
+    """Wait until no worker holds its lock any more; False when one still does after `seconds`."""
+    deadline = time.monotonic() + seconds
     with open(run_dir / WORKERS_LOCK, "a+", encoding="utf-8") as handle:
         while not _try(handle, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
-                raise UserError(
-                    f"{run_dir.parent}: workers of an earlier run are still alive; end them (`pgrep -fa "
-                    "multiprocessing`) and run the same command again"
-                )
+                return False
             time.sleep(0.05)
+    return True
 
 
 def share_workers_lock(layout: RunLayout) -> IO[str]:

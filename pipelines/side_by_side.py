@@ -15,11 +15,13 @@ T = TypeVar("T")
 
 
 def side_by_side(
-    jobs: Sequence[Callable[[], T]], *, at_once: int, seconds: float | None = None, order: Sequence[int] | None = None
-) -> list[T | None]:
+    jobs: Sequence[Callable[[], T]], *, at_once: int, seconds: float | None = None, order: Sequence[int] | None = None,
+    done_with: Callable[[], None] = lambda: None,
+) -> list[T | None]:  # fmt: skip
     """The answers of `jobs`, begun in `order` (default: as they stand); None for one that takes longer than `seconds`.
 
     A job that is given up keeps its thread, and another takes its turn. What a job raises is raised here, at once.
+    `done_with` is called after each job that has answered or was given up.
     """
     answers: list[T | None] = [None] * len(jobs)
     todo: deque[int] = deque(range(len(jobs)) if order is None else order)
@@ -43,10 +45,12 @@ def side_by_side(
             index, answer, error = done.get(timeout=left)
         except queue.Empty:
             del running[oldest]
+            done_with()
             continue
         if running.pop(index, None) is None:
             continue
         if error is not None:
             raise error
         answers[index] = answer
+        done_with()
     return answers

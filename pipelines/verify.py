@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 import xxhash
-from rich.console import Console
-from rich.progress import track
 
 from pipelines.errors import SourceError, UserError
 from pipelines.ledger import TaskRecord
 from pipelines.manifest import load_plan, read_manifest
+from pipelines.meter import Meter
 from pipelines.outcome import records_of
 from pipelines.plan import Plan
 from pipelines.reader_bytes import ReadFile, read_bytes, split_lines
@@ -56,19 +55,21 @@ def verify_run(layout: RunLayout, plan: Plan, *, show_progress: bool = False) ->
             problems.append(f"{source.key}: {len(missing)} of {len(source.tasks)} tasks are not done ({shown})")
     ids = array("Q")
     of_source = ""
-    for record in track(records, "verifying", console=Console(stderr=True), transient=True, disable=not show_progress):
-        problems += [f"{record.source} task {record.rank}: {problem}" for problem in record.problems()]
-        if record.source != of_source:
-            problems += _repeated_ids(of_source, ids)
-            ids, of_source = array("Q"), record.source
-        if record.file is not None:
-            problems += check_file(layout, record, ids)
-        for file in record.dropped_files:
-            path = layout.output_folder / file.path
-            if not path.is_file():
-                problems.append(f"{file.path}: missing")
-            elif path.stat().st_size != file.size:
-                problems.append(f"{file.path}: {path.stat().st_size} bytes, the ledger says {file.size}")
+    with Meter("verifying", sum(r.file.size for r in records if r.file), "bytes", show=show_progress) as meter:
+        for record in records:
+            problems += [f"{record.source} task {record.rank}: {problem}" for problem in record.problems()]
+            if record.source != of_source:
+                problems += _repeated_ids(of_source, ids)
+                ids, of_source = array("Q"), record.source
+            if record.file is not None:
+                problems += check_file(layout, record, ids)
+                meter.advance(record.file.size)
+            for file in record.dropped_files:
+                path = layout.output_folder / file.path
+                if not path.is_file():
+                    problems.append(f"{file.path}: missing")
+                elif path.stat().st_size != file.size:
+                    problems.append(f"{file.path}: {path.stat().st_size} bytes, the ledger says {file.size}")
     problems += _repeated_ids(of_source, ids)
     problems += _strangers(layout, plan, records)
     problems += check_ledger_file(layout, records)
@@ -82,7 +83,8 @@ def _repeated_ids(source: str, ids: "array[int]") -> list[str]:
     return [f"{source}: {again:,} ids occur more than once"] if again else []
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
         while block := handle.read(1 << 20):
@@ -96,7 +98,7 @@ def check_file(layout: RunLayout, record: TaskRecord, ids: "array[int]") -> list
     path = layout.output_folder / name
     if not path.is_file():
         return [f"{name}: missing; the ledger says {record.written:,} documents"]
-    digest = _sha256(path)
+    digest = sha256_of(path)
     problems = []
     if digest != record.file.sha256:
         problems.append(f"{name}: altered: its sha256 is not the ledger's ({path.stat().st_size:,} bytes)")

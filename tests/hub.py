@@ -3,8 +3,8 @@
     python -m tests.hub examples/mini_hub --port 8123
 
 `datasets`, `huggingface_hub`, fsspec's `hf://` and datatrove's readers work against it. Every repository of the folder
-has one commit, whose sha follows from the content of its files; `move_main` adds another. Gives up: uploads, LFS and
-Xet pointers, models and spaces, HTTPS, private repositories.
+has one commit, whose sha follows from the content of its files; `move_main` adds another. Gives up: Xet, models and
+spaces, HTTPS; uploads and private repositories are in `tests/hub_upload.py`.
 """
 
 import argparse
@@ -40,6 +40,8 @@ class LocalHub:
         as large files do on the Hub; that host refuses requests with a token.
     """
 
+    handler: type["Handler"]
+
     def __init__(
         self, root: Path, *, port: int = 0, faults: Hook | None = None, gated: Iterable[str] = (),
         tokens: Iterable[str] = (), page_size: int = PAGE_SIZE, redirect: bool = False,
@@ -54,7 +56,7 @@ class LocalHub:
         self._commits: dict[tuple[str, str], Commit] = {}
         if not self.root.is_dir():
             raise FileNotFoundError(f"{root}: no such folder; give one laid out as <org>/<name>/...")
-        self._server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"hub": self}))
+        self._server = _Server(("127.0.0.1", port), type("Handler", (self.handler,), {"hub": self}))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
@@ -123,7 +125,9 @@ class _Server(ThreadingHTTPServer):
         """Quiet: clients that go away are part of the tests."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers one connection; `hub` is set by the server."""
+
     hub: LocalHub
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -330,6 +334,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Quiet: the log is `LocalHub.requests`."""
+
+
+LocalHub.handler = Handler
 
 
 def _main() -> None:

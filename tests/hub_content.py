@@ -15,11 +15,29 @@ BLOCK_BYTES = 1 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class Blob:
-    """One file of a commit: where its bytes are, how many, and their git object id."""
+    """One file of a commit: where its bytes are, how many, and their git object id.
+
+    `sha256` is there where it was uploaded as a large file; then `oid` is that of its pointer.
+    """
 
     file: Path
     size: int
     oid: str
+    sha256: str | None = None
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What a listing says of it beside its path."""
+        found: dict[str, Any] = {"type": "file", "oid": self.oid, "size": self.size}
+        if self.sha256 is not None:
+            pointer_size = len(pointer_of(self.sha256, self.size))
+            found["lfs"] = {"oid": self.sha256, "size": self.size, "pointerSize": pointer_size}
+        return found
+
+
+def pointer_of(sha256: str, size: int) -> bytes:
+    """The text that git keeps in place of a large file (git-lfs, docs/spec.md)."""
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
 
 
 class Commit:
@@ -43,7 +61,7 @@ class Commit:
                 if parent.startswith(prefix):
                     oid = hashlib.sha1(f"{self.sha} {parent}".encode(), usedforsecurity=False).hexdigest()
                     found[parent] = {"type": "directory", "oid": oid, "size": 0, "path": parent}
-            found[path] = {"type": "file", "oid": blob.oid, "size": blob.size, "path": path}
+            found[path] = {**blob.entry, "path": path}
         return [found[path] for path in sorted(found) if recursive or "/" not in path.removeprefix(prefix)]
 
 

@@ -11,6 +11,7 @@ one. Gives up: accounting (no sacct), cgroups, more than one machine.
 import getpass
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -60,6 +61,7 @@ SlurmdTimeout=6
 SlurmctldTimeout=15
 {nodes}
 PartitionName=main Nodes={names} Default=YES MaxTime=INFINITE State=UP
+PartitionName=cpu Nodes={names} MaxTime=INFINITE State=UP
 PartitionName=short Nodes={names} MaxTime=5 State=UP
 """
 
@@ -94,9 +96,13 @@ class Slurm:
             raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
         return done.stdout
 
-    def start_node(self, name: str) -> None:
-        """Start the daemon of a node, the first time or again."""
-        self._start(name, "slurmd", "-D", "-f", str(self.folder / "slurm.conf"), "-N", name)
+    def start_node(self, name: str, mounts: str = "") -> None:
+        """Start the daemon of a node, the first time or again; `mounts` are shell commands that only it sees (root)."""
+        command = ["slurmd", "-D", "-f", str(self.folder / "slurm.conf"), "-N", name]
+        if mounts:
+            path = f"{os.environ.get('PATH', '')}:{_ADMIN_PATH}"
+            command = ["unshare", "-m", "sh", "-ec", f"PATH={path}\n{mounts}\nexec {shlex.join(command)}"]
+        self._start(name, *command)
 
     def kill(self, name: str) -> None:
         """kill -9 a daemon; its jobs run on."""
@@ -126,9 +132,17 @@ class Slurm:
             self.start_node(name)
         self._wait(self._is_idle, "the nodes do not come up")
 
+    def wait_until_up(self) -> None:
+        """Until both nodes take jobs. Raises RuntimeError when they do not."""
+        self._wait(lambda: self._states() <= {"idle", "mix", "alloc"}, "a node does not come back")
+
+    def _states(self) -> set[str]:
+        """States of the nodes, short; one with a star does not answer."""
+        return set(self.run("sinfo", "-h", "-p", "main", "-N", "-o", "%t").split())
+
     def _is_idle(self) -> bool:
         with suppress(subprocess.CalledProcessError):
-            return self.run("sinfo", "-h", "-p", "main", "-N", "-o", "%T").split() == ["idle"] * len(NODES)
+            return self._states() == {"idle"}
         return False
 
     def _wait(self, done: Callable[[], bool], what: str) -> None:

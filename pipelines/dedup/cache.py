@@ -2,12 +2,15 @@
 
 A run adds one segment when it is complete: a folder of sorted arrays, renamed into place, never changed. A run reads
 the segments that were there when it started, and never its own. 60 bytes a document plus its id. Gives up: two runs at
-once with one cache; the second is refused, since neither would see the other's documents.
+once with one cache; the second is refused, since neither would see the other's documents. Jobs of a cluster hold no
+lock; `user.json` names their deduplication, and is looked at as long as one of them lives.
 """
 
 import fcntl
 import hashlib
+import json
 import os
+import secrets
 import shutil
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,12 +20,16 @@ from typing import IO
 import numpy as np
 
 from pipelines.dedup import store
-from pipelines.dedup.config import ExactConfig
+from pipelines.dedup.config import DedupConfig, ExactConfig
+from pipelines.dedup.inputs import DedupPlan, read_json
 from pipelines.dedup.work import Work
 from pipelines.errors import UserError
-from pipelines.ledger import sync_folder
+from pipelines.ledger import sync_folder, write_atomically
+from pipelines.run_layout import RunLayout
+from pipelines.slurm.submission import refuse_while_live
 
 _LOCK = "cache.lock"
+_USER = "user.json"
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,17 @@ def family_dir(cache_dir: Path, config: ExactConfig) -> Path:
     return cache_dir / f"exact-{hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]}"
 
 
+def check_methods(config: DedupConfig, cache_dir: Path | None) -> None:
+    """Raises UserError for a cache that no method looks at."""
+    if cache_dir is not None and "exact" not in config.methods:
+        raise UserError("--dedup-cache: keeps hashes of the method exact, which is not among the methods; add it")
+
+
 def lock_cache(cache_dir: Path) -> IO[str]:
-    """Hold the cache for this process. Raises UserError when another run holds it, or it cannot be written."""
+    """Hold the cache for this process.
+
+    Raises UserError when another run holds it, by its jobs too, or it cannot be written.
+    """
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         handle = open(cache_dir / _LOCK, "a+", encoding="utf-8")  # noqa: SIM115 - held for the run's life
@@ -52,7 +68,16 @@ def lock_cache(cache_dir: Path) -> IO[str]:
     except OSError:
         handle.close()
         raise UserError(f"--dedup-cache {cache_dir}: another run is using it; wait for it") from None
+    user = read_json(cache_dir / _USER)
+    if user is not None:
+        folder = Path(user["output_folder"])
+        refuse_while_live(RunLayout(output_folder=folder, logging_dir=folder, fingerprint=""))
     return handle
+
+
+def lend_cache(cache_dir: Path, output_folder: Path) -> None:
+    """Note that jobs of the deduplication into `output_folder` use the cache from now on; under its lock."""
+    write_atomically(cache_dir / _USER, json.dumps({"output_folder": str(output_folder)}))
 
 
 def segment_name(run_fingerprint: str, dedup_fingerprint: str) -> str:
@@ -68,6 +93,17 @@ def list_segments(cache_dir: Path, config: ExactConfig, run_fingerprint: str) ->
     return tuple(
         sorted(p.name for p in folder.iterdir() if p.name[0] != "." and not p.name.startswith(run_fingerprint[:16]))
     )
+
+
+def with_segments(plan: DedupPlan, cache_dir: Path | None, plan_file: Path, *, fresh: bool) -> DedupPlan:
+    """The plan with the segments that an earlier attempt has started with, else with those that are there now."""
+    if cache_dir is None:
+        return plan
+    earlier = None if fresh else read_json(plan_file)
+    if earlier is not None:
+        return plan.model_copy(update={"segments": tuple(earlier.get("segments", ()))})
+    found = list_segments(cache_dir, plan.config.exact, plan.runs[0].fingerprint)
+    return plan.model_copy(update={"segments": found})
 
 
 @lru_cache(maxsize=4)
@@ -121,9 +157,9 @@ def add_segment(work: Work, dedup_fingerprint: str) -> Path:
     family = family_dir(Path(work.plan.cache_dir), work.plan.config.exact)
     run_fingerprint = work.plan.runs[0].fingerprint
     place = family / segment_name(run_fingerprint, dedup_fingerprint)
-    scratch = family / f".{place.name}.new"
-    if scratch.exists():
-        shutil.rmtree(scratch)
+    for old in family.glob(f".{place.name}.*new"):
+        shutil.rmtree(old)
+    scratch = family / f".{place.name}.{secrets.token_hex(4)}.new"
     scratch.mkdir(parents=True)
     for index in work.own_files():
         shutil.copytree(work.folder("cache", index), scratch / f"{index:05d}")

@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from pipelines.cli_options import AsJson, Debug, DedupMethod, Run, Workers
+from pipelines.slurm.options import ClusterOptions, with_cluster_options
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command()(dedup)
+    app.command()(with_cluster_options(dedup))
 
 
 def dedup(
@@ -41,6 +42,8 @@ def dedup(
     ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
+    *,
+    cluster: ClusterOptions,
 ) -> None:
     """Deduplicate a finished run into a folder of its own; the run stays as it is.
 
@@ -50,8 +53,8 @@ def dedup(
 
     raise typer.Exit(
         execute_dedup(
-            run_folder, config=parameters(run_folder, config, dedup_method), output_folder=output_folder,
-            against=against, cache_dir=dedup_cache, tasks=tasks, workers=workers, fresh=fresh, explain=explain,
-            plot=plot, as_json=as_json,
+            run_folder, config=parameters(run_folder, config, dedup_method), config_path=config,
+            output_folder=output_folder, against=against, cache_dir=dedup_cache, tasks=tasks, workers=workers,
+            fresh=fresh, explain=explain, plot=plot, as_json=as_json, cluster=cluster,
         )
     )  # fmt: skip

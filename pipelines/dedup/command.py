@@ -1,30 +1,33 @@
 """The body of `smoltrove dedup` and of `run --run-dedup`: parameters from the configuration, and the table at the end.
 
-Gives up: a live table; a line for each stage goes to stderr, and everything to `_run/log/main.log`.
+Gives up: one bar for the whole; each stage has a line and a bar of its own on stderr, and `_run/log/main.log` has all.
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from pipelines.config import load_config
 from pipelines.dedup.config import DedupConfig
+from pipelines.dedup.inputs import default_output
 from pipelines.dedup.report import FILE
-from pipelines.dedup.run import DedupResult, default_output, run_dedup
+from pipelines.dedup.run import DedupResult, run_dedup
 from pipelines.dedup.sentence_report import CUTS_FILE
-from pipelines.dedup.verify import is_dedup
 from pipelines.dedup.writer import FAMILY
 from pipelines.errors import ConfigError, UserError, did_you_mean
 from pipelines.quantities import show_count
 from pipelines.run_layout import RUN_DIR
+from pipelines.slurm.config import ClusterConfig
+from pipelines.slurm.options import ClusterOptions, Executor
 from pipelines.yaml_source import load_yaml
 
 _EXAMPLES = 5
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def parameters(run: Path, config_path: Path | None, methods: str | None) -> DedupConfig:
@@ -33,17 +36,25 @@ def parameters(run: Path, config_path: Path | None, methods: str | None) -> Dedu
         config = load_config(config_path).stage.dedup
     else:
         kept = run / RUN_DIR / "config.yaml"
-        config = _block(kept) if kept.is_file() else DedupConfig()
+        config = _block(kept, "dedup", DedupConfig) if kept.is_file() else DedupConfig()
     return with_methods(config, methods)
 
 
-def _block(path: Path) -> DedupConfig:
+def cluster_block(run: Path, config_path: Path | None) -> ClusterConfig:
+    """The `cluster:` block of the same configuration."""
+    if config_path is not None:
+        return load_config(config_path).stage.cluster
+    kept = run / RUN_DIR / "config.yaml"
+    return _block(kept, "cluster", ClusterConfig) if kept.is_file() else ClusterConfig()
+
+
+def _block(path: Path, key: str, model: type[_Model]) -> _Model:
     """Only the block: the rest of a run's own copy names files relative to where the original was."""
     data: Any = load_yaml(path).data
     try:
-        return DedupConfig.model_validate((data or {}).get("dedup") or {})
+        return model.model_validate((data or {}).get(key) or {})
     except ValidationError as error:
-        problems = [f"{path}: dedup.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        problems = [f"{path}: {key}.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise ConfigError(problems) from None
 
 
@@ -80,11 +91,16 @@ def execute_dedup(
     plot: Path | None = None,
     as_json: bool = False,
     before: dict[str, Any] | None = None,
+    config_path: Path | None = None,
+    cluster: ClusterOptions | None = None,
 ) -> int:
     """Deduplicate, or with `explain` say what that would take. Returns the exit status.
 
-    `plot` is a PNG file for `explain`; `before` is what the run before came to, for one JSON text about both.
+    `plot` is a PNG file for `explain`; `before` is what the run before came to, for one JSON text about both;
+    `config_path` is whose `cluster:` block counts, where `cluster` says that Slurm does it.
     """
+    cluster = cluster or ClusterOptions()
+    cluster.check()
     output = output_folder or default_output(run)
     if plot is not None and not explain:
         raise UserError("--plot: draws what --explain says; add --explain")
@@ -98,10 +114,19 @@ def execute_dedup(
             write_plot(data, config.minhash, plot)
         print(json.dumps(data, indent=1) if as_json else explain_text(data), end="\n" if as_json else "")
         return 0
+    if cluster.executor is Executor.slurm:
+        from pipelines.slurm.dedup_command import execute_dedup_slurm
+        from pipelines.slurm.dedup_submit import DedupOrder
+
+        order = DedupOrder(
+            run=run, config=config, output_folder=output, cluster=cluster.merged(cluster_block(run, config_path)),
+            against=tuple(against or ()), cache_dir=cache_dir, max_jobs=tasks, fresh=fresh,
+        )  # fmt: skip
+        return execute_dedup_slurm(order, cluster, as_json=as_json)
     console = Console(stderr=True, highlight=False)
     result = run_dedup(
         run, config=config, output_folder=output, against=against, cache_dir=cache_dir, tasks=tasks, workers=workers,
-        fresh=fresh, say=lambda text: console.print(f"dedup {text}", markup=False, soft_wrap=True),
+        fresh=fresh, say=lambda text: console.print(f"dedup {text}", markup=False, soft_wrap=True), show_progress=True,
     )  # fmt: skip
     if as_json:
         found = outcome(result, config)
@@ -186,9 +211,3 @@ def examples(output_folder: Path) -> list[str]:
         + (f", estimated Jaccard {row['estimated_jaccard']:.2f}" if row["estimated_jaccard"] is not None else "")
         for row in (batch.to_pylist() if batch is not None else ())
     ]
-
-
-def refuse_dedup_of(run: Path) -> None:
-    """`status` and the like read plans, which a deduplication does not have."""
-    if is_dedup(run):
-        raise UserError(f"{run}: is the output of a deduplication; `smoltrove verify` and `dedup` know it")

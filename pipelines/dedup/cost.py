@@ -27,7 +27,7 @@ from pipelines.dedup.decide import decide
 from pipelines.dedup.documents import index_file, read_documents
 from pipelines.dedup.inputs import DedupPlan, InputFile
 from pipelines.dedup.methods import method
-from pipelines.dedup.work import Work
+from pipelines.dedup.work import Job, Work
 from pipelines.dedup.writer import write_file
 from pipelines.errors import UserError
 from pipelines.run_layout import RunLayout
@@ -165,19 +165,33 @@ def _run(work: Work) -> dict[str, list[float]]:
 
 def _match_and_settle(work: Work, module: ModuleType) -> list[float]:
     """CPU seconds of what sees the whole sample, dealt to the larger file of each source by its bytes."""
-
-    def stage(_: str, job: Callable[[Work, int], None], numbers: Iterable[int], __: str) -> None:
-        for number in numbers:
-            job(work, number)
-
     started = time.process_time()
     for part in range(module.num_parts(work)):
         module.match(work, part)
-    module.settle(work, stage)
+    module.settle(work, _Alone(work))
     seconds = time.process_time() - started
     files = work.plan.files
     total = max(1, sum(file.text_bytes for file in files[1::2]))
     return [seconds * file.text_bytes / total if i % 2 else 0.0 for i, file in enumerate(files)]
+
+
+class _Alone:
+    """A crew of this process that says nothing."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def each(self, _: str, job: Job, numbers: Iterable[int], __: str, done: Callable[[int], bool]) -> None:
+        for number in numbers:
+            if not done(number):
+                job(self._work, number)
+
+    def once(self, _: str, job: Job, number: int, done: Callable[[], bool]) -> None:
+        if not done():
+            job(self._work, number)
+
+    def note(self, text: str) -> None:
+        pass
 
 
 def _warm(work: Work, index: int) -> None:

@@ -21,6 +21,11 @@ from pipelines.run_layout import RUN_DIR
 KIND = "dedup"
 
 
+def default_output(run: Path) -> Path:
+    """`<run>_dedup`, beside the run."""
+    return run.with_name(f"{run.absolute().name}_dedup")
+
+
 class InputRun(BaseModel):
     """A finished run. `against`: its documents are kept already and only serve to remove others."""
 
@@ -109,7 +114,7 @@ def freeze(
         if resolved in seen:
             raise UserError(f"--against {folder}: is {seen[resolved]} already; name each run once")
         seen[resolved] = "the run to deduplicate" if number == 0 else "given"
-        manifest, records, languages = _finished(folder)
+        manifest, records, languages = finished_run(folder)
         runs.append(InputRun(path=str(folder.absolute()), fingerprint=manifest["fingerprint"], against=number > 0))
         if number == 0:
             output = _output_of(folder, manifest)
@@ -155,7 +160,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def _finished(folder: Path) -> tuple[dict[str, Any], list[TaskRecord], dict[str, str | None]]:
+def finished_run(folder: Path) -> tuple[dict[str, Any], list[TaskRecord], dict[str, str | None]]:
     """Manifest, every task's record in order, and language by source of a finished run; UserError for any other."""
     run_dir = folder / RUN_DIR
     manifest = read_json(run_dir / "manifest.json")

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO
 
-from pipelines.dedup.work import Work, open_work
+from pipelines.dedup.work import Job, Work, open_work
 from pipelines.errors import SourceError, UserError
 from pipelines.executors import without_secrets
 from pipelines.reader_bytes import describe
@@ -26,7 +26,6 @@ from pipelines.signals import StopRequest, interrupts_held_back
 from pipelines.worker import die_with_parent, redirect_output
 
 _LOOK_SECONDS = 0.2
-Job = Callable[[Work, int], None]
 _held: list[IO[str]] = []
 
 

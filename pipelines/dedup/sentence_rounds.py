@@ -16,9 +16,10 @@ removed, since nobody else has their text. Memory: the windows that go of one fi
 document. Disk: 24 bytes a window that goes and round. Gives up: a bound on the number of rounds.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xxhash
@@ -26,33 +27,35 @@ import xxhash
 from pipelines.dedup import store
 from pipelines.dedup.decide import sizes_before
 from pipelines.dedup.documents import read_documents
-from pipelines.dedup.pool import run_job
 from pipelines.dedup.sentence_pieces import follow, key_of, partners, pieces_of
 from pipelines.dedup.sentence_spans import sentence_language
 from pipelines.dedup.sentence_text import Left, Sentences, char_ends, cut, sentences_of
 from pipelines.dedup.work import Work
 
+if TYPE_CHECKING:
+    from pipelines.dedup.stages import Crew
+
 NAME = "sentence"
 _PAIR = ("number", "sent", "to_number", "to_sent")
-Stage = Callable[[str, Callable[[Work, int], None], Iterable[int], str], None]
 
 
-def settle(work: Work, stage: Stage) -> None:
-    """All rounds, after the last part has matched. `stage` runs what is not committed yet of a stage's jobs."""
+def settle(work: Work, crew: "Crew") -> None:
+    """All rounds, after the last part has matched."""
     from pipelines.dedup.sentence import check, num_parts
+    from pipelines.dedup.stages import stage
 
     check(work)
     parts, files = num_parts(work), len(work.plan.files)
     for turn in count():
-        stage(f"{NAME}.cut", cut_part, range(turn * parts, (turn + 1) * parts), "parts")
+        stage(work, crew, f"{NAME}.cut", cut_part, range(turn * parts, (turn + 1) * parts), "parts")
         own = [turn * files + i for i in work.own_files()]
-        stage(f"{NAME}.left", left_file, own, "files")
+        stage(work, crew, f"{NAME}.left", left_file, own, "files")
         if not sum(store.totals(work.folder(f"{NAME}.left", number))["changed"] for number in own):
             break
-    stage(f"{NAME}.gone", gone_file, own, "files")
-    stage(f"{NAME}.piece", piece_file, own, "files")
-    if not store.is_committed(work.folder(f"{NAME}.decided")):
-        run_job(work, decide, turn)
+    stage(work, crew, f"{NAME}.gone", gone_file, own, "files")
+    stage(work, crew, f"{NAME}.piece", piece_file, own, "files")
+    decided = work.folder(f"{NAME}.decided")
+    crew.once(decided.name, decide, turn, lambda: store.is_committed(decided))
 
 
 def piece_folder(work: Work, index: int) -> Path:

@@ -5,8 +5,10 @@ read whatever files lie there, which loses text silently. Raw little-endian arra
 datatrove's byte for byte. Gives up: compression; work files live as long as the run of the command.
 """
 
+import errno
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -32,11 +34,10 @@ def commit(
 ) -> None:
     """Write `arrays` as files of `folder` with `totals` beside them; the folder gets its name when all is on disk.
 
-    A function is called when its turn comes, so that not all arrays are in memory at a time.
+    A function is called when its turn comes, so that not all arrays are in memory at a time. A folder that another
+    process has committed meanwhile stays: it holds the same.
     """
-    scratch = folder.with_name(f".{folder.name}.new")
-    if scratch.exists():
-        shutil.rmtree(scratch)
+    scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
     scratch.mkdir(parents=True)
     files = {}
     for name, given in arrays.items():
@@ -50,9 +51,14 @@ def commit(
         json.dump({"totals": dict(totals), "files": files}, handle, sort_keys=True)
         handle.flush()
         os.fsync(handle.fileno())
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.rename(scratch, folder)
+    try:
+        os.rename(scratch, folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(scratch if is_committed(folder) else folder)
+        if scratch.exists():
+            os.rename(scratch, folder)
     sync_folder(folder.parent)
 
 

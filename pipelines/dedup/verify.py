@@ -19,12 +19,13 @@ from pipelines.dedup.cache import family_dir
 from pipelines.dedup.documents import identity, read_documents
 from pipelines.dedup.inputs import KIND, DedupPlan, read_json
 from pipelines.dedup.report import FILE
-from pipelines.dedup.run import records_of
 from pipelines.dedup.sentence_verify import verify_cuts
+from pipelines.dedup.stages import records_of
 from pipelines.dedup.work import PLAN_FILE, Work
 from pipelines.dedup.writer import FAMILY
 from pipelines.errors import SourceError, UserError
 from pipelines.ledger import TaskRecord
+from pipelines.meter import Meter
 from pipelines.run_layout import RUN_DIR, RunLayout
 from pipelines.verify import check_file, check_ledger_file, print_verdict
 
@@ -50,7 +51,7 @@ def open_dedup(run_folder: Path) -> Work:
     return Work(layout=layout, plan=plan)
 
 
-def verify_dedup(work: Work) -> list[str]:
+def verify_dedup(work: Work, *, show_progress: bool = False) -> list[str]:
     """Every difference, one line each; [] when all is accounted for."""
     manifest = read_json(work.layout.run_dir / "manifest.json") or {}
     if manifest.get("state") != "complete":
@@ -62,13 +63,15 @@ def verify_dedup(work: Work) -> list[str]:
     problems = [f"{r.source} task {r.rank}: {problem}" for r in records for problem in r.problems()]
     problems += _rows(work, records)
     written: dict[str, np.ndarray] = {}
-    for record in records:
-        names = array("Q")
-        if record.file is not None:
-            problems += check_file(work.layout, record, names)
-        written.setdefault(record.source, np.empty(0, np.uint64))
-        hashes = np.frombuffer(names, np.uint64) if names else np.empty(0, np.uint64)
-        written[record.source] = np.concatenate([written[record.source], hashes])
+    with Meter("verifying", sum(r.file.size for r in records if r.file), "bytes", show=show_progress) as meter:
+        for record in records:
+            names = array("Q")
+            if record.file is not None:
+                problems += check_file(work.layout, record, names)
+                meter.advance(record.file.size)
+            written.setdefault(record.source, np.empty(0, np.uint64))
+            hashes = np.frombuffer(names, np.uint64) if names else np.empty(0, np.uint64)
+            written[record.source] = np.concatenate([written[record.source], hashes])
     for source, hashes in written.items():
         hashes.sort()
         if again := int((hashes[1:] == hashes[:-1]).sum()):
@@ -172,7 +175,7 @@ def _strangers(work: Work, records: list[TaskRecord]) -> Iterator[str]:
 def show_dedup_verification(run_folder: Path, *, as_json: bool) -> int:
     """Print what `verify_dedup` found; 0 when nothing."""
     work = open_dedup(run_folder)
-    problems = verify_dedup(work)
+    problems = verify_dedup(work, show_progress=not as_json)
     if not problems and not as_json:
         records = records_of(work)
         by_method = ", ".join(

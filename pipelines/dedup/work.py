@@ -5,8 +5,8 @@ nothing else. Each file has two rows more than documents: the canaries (see cana
 are documents of earlier runs in the cache. Gives up: more than 2^62 documents.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -23,10 +23,14 @@ PLAN_FILE = "dedup.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """One deduplication: its plan and where its files are."""
+    """One deduplication: its plan and where its files are.
+
+    `fence` is called before a result goes where another process may have put the same; it raises where that is so.
+    """
 
     layout: RunLayout
     plan: DedupPlan
+    fence: Callable[[], None] = field(default=lambda: None, compare=False)
 
     def folder(self, stage: str, index: int | None = None) -> Path:
         """The work folder of a stage, or of one of its jobs."""
@@ -74,6 +78,9 @@ class Work:
         active = np.asarray(unit) == np.arange(len(unit))
         active[self.removed_rows(index, before)] = False
         return active
+
+
+Job = Callable[[Work, int], None]  # one piece of a stage: its result is a committed folder or a file in its place
 
 
 @lru_cache(maxsize=2)

@@ -80,6 +80,7 @@ def write_file(work: Work, index: int) -> None:
     )  # fmt: skip
     if problems := record.problems():
         raise LedgerError(f"{file.path}: the ledger does not add up: {'; '.join(problems)}")
+    work.fence()
     if written is None:
         place.unlink(missing_ok=True)
     else:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from pipelines.dedup.run import default_output
+from pipelines.dedup.inputs import default_output
 from pipelines.dedup.run import records_of as dedup_records
 from pipelines.dedup.verify import is_dedup, open_dedup
 from pipelines.errors import SourceError, UserError

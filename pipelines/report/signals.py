@@ -1,28 +1,20 @@
 """What the Gopher filters measure on a text, each quantity by name with the limits that a filter sets for it.
 
-The formulas are those of datatrove 0.10.1 (gopher_quality_filter.py, gopher_repetition_filter.py), after Rae et al.
-2021, arXiv:2112.11446, Table A1 and section A.1.1; a filter stops at its first reason, here everything is measured.
-Gives up: speed (some milliseconds a document), so it is for samples; spam phrases and lengths.
+The numbers are those of filters/signals.py, under names for people. Gives up: speed (some milliseconds a document), so
+it is for samples; spam phrases and lengths.
 """
 
-import re
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from datatrove.data import Document
-from datatrove.pipeline.filters.gopher_repetition_filter import (
-    find_all_duplicate,
-    find_duplicates,
-    find_top_duplicate,
-    get_n_grams,
-)
-from datatrove.utils.text import PUNCTUATION_SET
 from pydantic import BaseModel
 
 from filters import FILTERS
 from filters.language import normalise_language
-from filters.text import SPLIT_ERRORS, split_words
+from filters.signals import SPLIT, quality_signals, repetition_signals
 from pipelines.profiles import FilterSpec
 
 QUALITY, REPETITION = "gopher_quality", "gopher_repetition"
@@ -71,6 +63,20 @@ SIGNALS: dict[str, Signal] = {
     },
 }  # fmt: skip
 
+# Names of filters/signals.py that are other ones here.
+_NAMES = {
+    "doc_words": "words",
+    "avg_word_length": "mean_word_length",
+    "hashes": "hashes_per_word",
+    "ellipses": "ellipses_per_word",
+    "alpha_words": "words_with_letter",
+    "dup_line_frac": "repeated_lines",
+    "dup_para_frac": "repeated_paragraphs",
+    "dup_line_char_frac": "chars_in_repeated_lines",
+    "dup_para_char_frac": "chars_in_repeated_paragraphs",
+    **{f"duplicated_{n}_n_grams": f"duplicated_{n}_grams" for n in range(5, 11)},
+}
+
 
 class Limits(BaseModel):
     """The limits of one signal: what is kept lies between them; None for no limit."""
@@ -115,16 +121,16 @@ class Measures:
         code = _code(document.metadata.get("language"))
         language = code if code in self.languages else ""
         found: dict[str, float] = {}
-        try:
-            for rules in self.rules(language):
-                words = split_words(document.text, rules.language)
-                if not words or not document.text.strip():
-                    return language, {}
-                found |= _quality(document.text, words, rules.stop_words) if rules.family == QUALITY else {}
-                found |= _repetition(document.text, words, rules) if rules.family == REPETITION else {}
-        except SPLIT_ERRORS:
-            return language, {}
-        return language, found
+        for rules in self.rules(language):
+            measured = (quality_signals if rules.family == QUALITY else repetition_signals)(rules, document.text)
+            if (
+                not document.text.strip()
+                or measured.get("words_error", SPLIT) != SPLIT
+                or not measured.get("all_words", 1)
+            ):
+                return language, {}
+            found |= {_NAMES.get(name, name): value for name, value in measured.items() if not math.isnan(value)}
+        return language, {name: value for name, value in found.items() if name in SIGNALS}
 
 
 def _code(language: Any) -> str:
@@ -133,37 +139,3 @@ def _code(language: Any) -> str:
         return normalise_language(language) if isinstance(language, str) else ""
     except ValueError:
         return ""
-
-
-def _quality(text: str, words: list[str], stop_words: set[str]) -> dict[str, float]:
-    proper = [word for word in words if any(char not in PUNCTUATION_SET for char in word)]
-    lines = text.splitlines()
-    found = {
-        "words": float(len(proper)),
-        "hashes_per_word": text.count("#") / len(words),
-        "ellipses_per_word": (text.count("...") + text.count("…")) / len(words),
-        "bullet_lines": sum(line.lstrip().startswith(("•", "-")) for line in lines) / len(lines),
-        "ellipsis_lines": sum(line.rstrip().endswith(("...", "…")) for line in lines) / len(lines),
-        "words_with_letter": sum(any(char.isalpha() for char in word) for word in words) / len(words),
-        "stop_words": float(len(stop_words.intersection(words))),
-    }
-    return found | ({"mean_word_length": sum(map(len, proper)) / len(proper)} if proper else {})
-
-
-def _repetition(text: str, words: list[str], rules: Any) -> dict[str, float]:
-    paragraphs = re.split(r"\n{2,}", text.strip())
-    lines = re.split(r"\n+", text)
-    paragraph, paragraph_chars = find_duplicates(paragraphs)
-    line, line_chars = find_duplicates(lines)
-    found = {
-        "repeated_paragraphs": paragraph / len(paragraphs),
-        "chars_in_repeated_paragraphs": paragraph_chars / len(text),
-        "repeated_lines": line / len(lines),
-        "chars_in_repeated_lines": line_chars / len(text),
-    }
-    for n, _ in rules.top_n_grams:
-        if n_grams := get_n_grams(words, n):
-            found[f"top_{n}_gram"] = find_top_duplicate(n_grams) / len(text)
-    for n, _ in rules.dup_n_grams:
-        found[f"duplicated_{n}_grams"] = find_all_duplicate(words, n) / len(text)
-    return {name: value for name, value in found.items() if name in SIGNALS}

@@ -1,4 +1,4 @@
-"""The `cluster:` block of a stage configuration: what Slurm is asked for. It decides where a run works, no document.
+"""The `cluster:` block of a stage configuration: what Slurm or Ray is asked for. It decides no document.
 
 So it is no part of a run's fingerprint, and may change between two attempts. Gives up: settings per source; a source
 that needs more memory sets the memory of all.
@@ -15,12 +15,15 @@ _KEY = re.compile(r"[a-z][a-z0-9-]*")
 _VALUE = re.compile(r"[A-Za-z0-9._,:=/@%+*\[\]&|!()-]*")
 # sbatch(1), --time: minutes, minutes:seconds, h:m:s, days-h, days-h:m, days-h:m:s.
 _TIME = re.compile(r"\d+(:\d{1,2}){0,2}|\d+-\d{1,2}(:\d{1,2}){0,2}")
+_ADDRESS = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 # What the toolkit sets itself; another value would lose tasks or their logs.
 RESERVED = (
     "array", "begin-after", "chdir", "cpus-per-task", "dependency", "error", "export", "export-file", "job-name",
     "mem-per-cpu", "ntasks", "output", "parsable", "partition", "qos", "account", "test-only", "time", "wait", "wrap",
     "kill-on-invalid-dep", "open-mode", "input",
 )  # fmt: skip
+# As many as MinHash has buckets: of a stage with fewer parts than jobs, the others have nothing.
+DEDUP_JOBS = 14
 
 
 def _clean(value: str) -> str:
@@ -52,6 +55,13 @@ def _arguments(value: Any) -> Any:
     return found
 
 
+def check_address(value: str) -> str:
+    """The address of a Ray cluster. Raises ValueError for what is none, such as `ray://` of Ray Client."""
+    if value != "auto" and not _ADDRESS.fullmatch(value):
+        raise ValueError(f"{value!r} is no address of Ray; write host:port, or auto on a node of the cluster")
+    return value
+
+
 def _path(value: str) -> str:
     check_path(value)
     return value
@@ -70,7 +80,10 @@ class ClusterConfig(BaseModel):
     """What one task is given, and how jobs are submitted.
 
     time: limit of one job, as sbatch writes it; mem_per_cpu_gb: GB (2**30 bytes) for each CPU. max_array_size: jobs in
-    one array; None = what the cluster allows, at most 1000. venv: activate script; None = the environment that submits.
+    one array; None = what the cluster allows, at most 1000. dedup_jobs: jobs of a deduplication, each of one process;
+    None = DEDUP_JOBS; never more than files. venv: activate script; None = the environment that submits.
+    node_test_seconds: how long the test job before a submission may wait for a node; 0 = no test job.
+    ray_address: host:port or auto; None = $RAY_ADDRESS, or a Ray of the run's own on this machine.
     The defaults of cpus_per_task and mem_per_cpu_gb are those of datatrove's SlurmPipelineExecutor (0.10.1).
     """
 
@@ -83,7 +96,10 @@ class ClusterConfig(BaseModel):
     cpus_per_task: int = Field(default=1, ge=1, le=1024)
     mem_per_cpu_gb: int = Field(default=2, ge=1, le=4096)
     max_array_size: int | None = Field(default=None, ge=1, le=4_000_000)
+    dedup_jobs: int | None = Field(default=None, ge=1, le=4_000_000)
     venv: Annotated[str, AfterValidator(_path)] | None = None
+    node_test_seconds: int = Field(default=120, ge=0, le=86_400)
+    ray_address: Annotated[str, AfterValidator(check_address)] | None = None
     sbatch: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""The options of `--executor slurm`, written once for all commands, and merged with the `cluster:` block.
+"""The options of `--executor slurm` and `ray`, written once for all commands, and merged with the `cluster:` block.
 
 Gives up: a default that depends on the machine; what is not given is the configuration's, then ClusterConfig's.
 """
@@ -23,6 +23,11 @@ class Executor(str, Enum):
 
     local = "local"
     slurm = "slurm"
+    ray = "ray"
+
+
+# Keys of ClusterConfig that mean something to Ray; ray_address to nobody else.
+RAY_KEYS = frozenset({"ray_address", "time", "cpus_per_task", "mem_per_cpu_gb"})
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,21 @@ class ClusterOptions:
     given: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raises UserError for options of Slurm on a local run."""
+        """Raises UserError for options that another executor takes."""
         named = [f"--{key.replace('_', '-')}" for key in self.given]
         named += [name for name, on in (("--script-only", self.script_only), ("--wait", self.wait)) if on]
+        if self.executor is not Executor.ray and "ray_address" in self.given:
+            raise UserError("--ray-address: says which Ray cluster; give --executor ray too")
         if self.executor is Executor.local and named:
             raise UserError(f"{named[0]}: says how to run on a cluster; give --executor slurm too")
+        if self.executor is Executor.ray:
+            ours = [f"--{key.replace('_', '-')}" for key in sorted(RAY_KEYS)]
+            foreign = [name for name in named if name not in ours]
+            if foreign:
+                raise UserError(f"{foreign[0]}: is Slurm's; --executor ray takes {', '.join(ours)}")
+            from pipelines.ray.connection import require_ray
+
+            require_ray()
 
     def merged(self, block: ClusterConfig) -> ClusterConfig:
         """The configuration's block with what the command line says instead. Raises UserError, one line a problem."""
@@ -71,15 +86,24 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 _OPTIONS: dict[str, tuple[Any, Any]] = {
     "executor": (Annotated[Executor, typer.Option(help="Who runs the tasks.")], Executor.local),
     "partition": (Annotated[str | None, typer.Option(help="Slurm: partition.", show_default=False)], None),
-    "time": (Annotated[str | None, typer.Option(help="Slurm: time limit of one task, as 24:00:00.")], None),
+    "time": (Annotated[str | None, typer.Option(help="Slurm, Ray: time limit of one task, as 24:00:00.")], None),
     "qos": (Annotated[str | None, typer.Option(help="Slurm: quality of service.")], None),
     "account": (Annotated[str | None, typer.Option(help="Slurm: account that is charged.")], None),
-    "cpus_per_task": (Annotated[int | None, typer.Option(help="Slurm: CPUs of one task.")], None),
-    "mem_per_cpu_gb": (Annotated[int | None, typer.Option(help="Slurm: GB of memory for each CPU.")], None),
+    "cpus_per_task": (Annotated[int | None, typer.Option(help="Slurm, Ray: CPUs of one task.")], None),
+    "mem_per_cpu_gb": (Annotated[int | None, typer.Option(help="Slurm, Ray: GB of memory for each CPU.")], None),
     "max_array_size": (Annotated[int | None, typer.Option(help="Slurm: jobs in one array, at most.")], None),
+    "dedup_jobs": (Annotated[int | None, typer.Option(help="Slurm: jobs of a deduplication, at most.")], None),
     "venv": (Annotated[str | None, typer.Option(help="Slurm: activate script; else that of this process.")], None),
+    "node_test_seconds": (
+        Annotated[int | None, typer.Option(help="Slurm: how long a test job may wait for a node before; 0: no test.")],
+        None,
+    ),
     "sbatch": (
         Annotated[list[str] | None, typer.Option(help="Slurm: option of sbatch, as key=value; repeat for several.")],
+        None,
+    ),
+    "ray_address": (
+        Annotated[str | None, typer.Option(help="Ray: host:port or auto; without it, a Ray on this machine.")],
         None,
     ),
     "script_only": (Annotated[bool, typer.Option("--script-only", help="Slurm: only write the sbatch files.")], False),

@@ -14,13 +14,15 @@ from rich.table import Table
 from pipelines.plan import Plan
 from pipelines.run_layout import RunLayout
 from pipelines.slurm.client import Job, SlurmSilent, cancel, jobs_named
-from pipelines.slurm.submission import Submission, known_jobs, log_dir, submissions
+from pipelines.slurm.pending import meaning
+from pipelines.slurm.submission import SETTLED, Submission, known_jobs, log_dir, submission_dir, submissions
 from pipelines.slurm.task import why_incomplete
-from pipelines.supervisor import is_complete
+from pipelines.task_queue import is_complete
 
 LOG_LINES = 3
 MOST_SHOWN = 10
 _TAIL_BYTES = 4096
+_WIDE = 2000  # a table is as wide as its cells; this only keeps paths from being cut off
 
 
 class FailedTask(BaseModel):
@@ -36,20 +38,28 @@ class FailedTask(BaseModel):
 
 
 class QueueView(BaseModel):
-    """The incomplete tasks of the last submission. `pending` counts them by Slurm's reason; `problem`: no answer."""
+    """The incomplete tasks of the last submission.
+
+    `pending` counts them by Slurm's reason, `waiting` by source; `problem`: Slurm does not answer; `settled`: the last
+    job has drawn up its account, so that nothing is left to come.
+    """
 
     jobs: list[str]
     finish_job: str | None = None
     log_dir: str
     running: dict[str, list[str]] = Field(default_factory=dict)
     pending: dict[str, int] = Field(default_factory=dict)
+    waiting: dict[str, int] = Field(default_factory=dict)
     failed: list[FailedTask] = Field(default_factory=list)
     problem: str | None = None
     is_live: bool = False
+    settled: bool = False
 
     @property
     def state(self) -> str | None:
-        """running, queued, or None when no job is left."""
+        """running, queued, unknown, or None when no job is left."""
+        if self.problem is not None:
+            return None if self.settled else "unknown"
         if self.running:
             return "running"
         return "queued" if self.is_live else None
@@ -65,6 +75,7 @@ def queue_view(layout: RunLayout, plan: Plan) -> QueueView | None:
         jobs=[array.job_id for array in last.arrays if array.job_id is not None],
         finish_job=last.finish_id,
         log_dir=str(log_dir(layout, last.name)),
+        settled=(submission_dir(layout, last.name) / SETTLED).exists(),
     )
     try:
         jobs = jobs_named(last.job_names)
@@ -88,6 +99,7 @@ def _sort_tasks(
         job = jobs.get((array.job_id or "", element))
         if job is not None and job.state == "PENDING":
             pending[job.reason] += 1
+            view.waiting[source.key] = view.waiting.get(source.key, 0) + 1
         elif job is not None and job.live:
             view.running.setdefault(source.key, []).append(f"task {rank} on {job.node} ({job.label})")
         else:
@@ -96,14 +108,14 @@ def _sort_tasks(
                 FailedTask(
                     source=source.key, rank=rank, job=f"{array.job_id}_{element}", state=job.state if job else None,
                     reason=why_incomplete(layout, source.source.output_dir, rank), log=str(log) if log else None,
-                    last_lines=_tail(log) if log else [],
+                    last_lines=last_lines(log) if log else [],
                 )
             )  # fmt: skip
     view.pending = dict(pending)
 
 
-def _tail(path: Path) -> list[str]:
-    """The last lines of a log; secrets were kept out of it when it was written."""
+def last_lines(path: Path) -> list[str]:
+    """The last lines of a log, [] where there is none; secrets were kept out of it when it was written."""
     try:
         with open(path, "rb") as handle:
             handle.seek(0, 2)
@@ -129,7 +141,11 @@ def print_queue(view: QueueView) -> None:
     for source, tasks in view.running.items():
         say(f"  running: {source}: {', '.join(tasks[:MOST_SHOWN])}{', ...' if len(tasks) > MOST_SHOWN else ''}")
     for reason, number in view.pending.items():
-        say(f"  pending: {number} tasks, Slurm's reason: {reason}")
+        words = f" ({meaning(reason)})" if meaning(reason) else ""
+        say(f"  pending: {number} tasks, Slurm's reason: {reason}{words}")
+    if len(view.waiting) > 1:
+        counts = [f"{source} {number}" for source, number in view.waiting.items()]
+        say(f"  pending by source: {', '.join(counts[:MOST_SHOWN])}{', ...' if len(counts) > MOST_SHOWN else ''}")
     for task in view.failed[:MOST_SHOWN]:
         state = f", {task.state}" if task.state else ""
         say(f"  failed: {task.source} task {task.rank}: {task.reason} (Slurm {task.job}{state}; log: {task.log})")
@@ -156,7 +172,7 @@ def print_submission(layout: RunLayout, plan: Plan, submission: Submission) -> N
                 _ranges(submission, numbers),
                 str(layout.log_dir(source.source.output_dir)),
             )
-    console = Console(width=max(180, 100 + len(str(layout.logging_dir))), highlight=False)
+    console = Console(width=_WIDE, highlight=False)
     console.print(table)
     arrays = ", ".join(str(array.job_id) for array in submission.arrays)
     out = layout.output_folder

@@ -16,19 +16,29 @@ from pipelines.slurm.submission import Array, Submission, log_dir
 
 # SIGUSR1 comes so long before the time limit, or a tenth of a short limit; Slurm may send it up to a minute earlier.
 SIGNAL_SECONDS = 120
+TASK, DEDUP = "pipelines.slurm.task", "pipelines.slurm.dedup_task"
 
 
 def array_script(layout: RunLayout, cluster: ClusterConfig, submission: Submission, array: Array) -> str:
     """The script of one array: element i runs task `array.first` + i of the submission."""
+    options = _array_options(layout, cluster, submission, array)
+    return _script(layout, cluster, submission, options, TASK, str(array.first))
+
+
+def dedup_script(layout: RunLayout, cluster: ClusterConfig, submission: Submission, array: Array) -> str:
+    """The script of the jobs of a deduplication; `layout` is that of its output."""
+    return _script(layout, cluster, submission, _array_options(layout, cluster, submission, array), DEDUP)
+
+
+def _array_options(layout: RunLayout, cluster: ClusterConfig, submission: Submission, array: Array) -> dict[str, str]:
     lead = min(SIGNAL_SECONDS, int(seconds_of(cluster.time) // 10))
-    options = {
+    return {
         "job-name": submission.job_names[0],
         "array": f"0-{array.count - 1}",
         "output": str(log_dir(layout, submission.name) / "%A_%a.out"),
         "signal": f"B:USR1@{lead}",
         "requeue": "",
     }
-    return _script(layout, cluster, submission, options, str(array.first))
 
 
 def finish_script(layout: RunLayout, cluster: ClusterConfig, submission: Submission) -> str:
@@ -38,32 +48,43 @@ def finish_script(layout: RunLayout, cluster: ClusterConfig, submission: Submiss
         "output": str(log_dir(layout, submission.name) / "finish_%j.out"),
         "requeue": "",
     }
-    return _script(layout, cluster, submission, options, "--finish")
+    return _script(layout, cluster, submission, options, TASK, "--finish")
 
 
 def _script(
-    layout: RunLayout, cluster: ClusterConfig, submission: Submission, options: dict[str, str], last_argument: str
+    layout: RunLayout, cluster: ClusterConfig, submission: Submission, options: dict[str, str], *program: str
 ) -> str:
+    """`program`: a module of ours, and what it is told after the folder and the name of the submission."""
     asked = {
         **options,
         "open-mode": "append",
+        **resources(cluster),
+        "time": cluster.time,
+        "kill-on-invalid-dep": "yes",
+        **cluster.sbatch,
+    }
+    command = ["exec", python_of(cluster), "-m", program[0], str(layout.output_folder), submission.name, *program[1:]]
+    return "\n".join(["#!/bin/bash", *directives(asked), "set -eu", *environment(cluster), shlex.join(command), ""])
+
+
+def resources(cluster: ClusterConfig) -> dict[str, str]:
+    """What a task is given, and from whom, as options of sbatch."""
+    return {
         "nodes": "1",
         "ntasks": "1",
         "cpus-per-task": str(cluster.cpus_per_task),
         "mem-per-cpu": f"{cluster.mem_per_cpu_gb}G",
-        "time": cluster.time,
-        "kill-on-invalid-dep": "yes",
         **{key: value for key in ("partition", "qos", "account") if (value := getattr(cluster, key)) is not None},
-        **cluster.sbatch,
     }
-    directives = [f"#SBATCH --{key}={value}" if value else f"#SBATCH --{key}" for key, value in asked.items()]
-    command = ["exec", _python(cluster), "-m", "pipelines.slurm.task", str(layout.output_folder), submission.name]
-    return "\n".join(
-        ["#!/bin/bash", *directives, "set -eu", *_environment(cluster), shlex.join([*command, last_argument]), ""]
-    )
 
 
-def _environment(cluster: ClusterConfig) -> list[str]:
+def directives(options: dict[str, str]) -> list[str]:
+    """Options of sbatch as lines of a script."""
+    return [f"#SBATCH --{key}={value}" if value else f"#SBATCH --{key}" for key, value in options.items()]
+
+
+def environment(cluster: ClusterConfig) -> list[str]:
+    """Lines of shell after which this project's packages are found."""
     activate = cluster.venv or own_venv()
     lines = []
     if activate is not None:
@@ -76,7 +97,8 @@ def _environment(cluster: ClusterConfig) -> list[str]:
     return [*lines, "export PYTHONUNBUFFERED=1"]
 
 
-def _python(cluster: ClusterConfig) -> str:
+def python_of(cluster: ClusterConfig) -> str:
+    """The interpreter, to be called after `environment`."""
     return "python" if cluster.venv or own_venv() else sys.executable
 
 

@@ -5,6 +5,7 @@ starting a second submission beside a live one; more tasks for a run are a reaso
 """
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pipelines.run_lock import lock_run
 from pipelines.slurm.client import SlurmSilent, cancel, jobs_named, submit
 from pipelines.slurm.config import ClusterConfig, check_path
 from pipelines.slurm.limits import DEFAULT_ARRAY_SIZE, array_size, check_limits
+from pipelines.slurm.node_check import check_on_a_node, files_of
 from pipelines.slurm.script import array_script, finish_script, own_venv
 from pipelines.slurm.submission import (
     SETTLED,
@@ -32,7 +34,7 @@ from pipelines.slurm.submission import (
     submission_dir,
 )
 from pipelines.slurm.task import incomplete_reasons
-from pipelines.supervisor import is_complete
+from pipelines.task_queue import is_complete
 
 SCRIPTS_DIR = "slurm_scripts"
 _POLL_SECONDS = 2.0
@@ -40,10 +42,11 @@ _POLL_SECONDS = 2.0
 
 def submit_plan(
     plan: Plan, config: LoadedConfig, cluster: ClusterConfig, *, output_folder: Path, logging_dir: Path,
-    mirror: Path | None, fresh: bool, wait: bool,
+    mirror: Path | None, fresh: bool, wait: bool, say: Callable[[str], None],
 ) -> tuple[RunLayout, Submission | None]:  # fmt: skip
     """Submit what is left of a plan; None when nothing was left, and the account is drawn up at once.
 
+    `say` is told what is waited for.
     Raises UserError when the folders, the cluster or sbatch refuse; nothing is in the queue then.
     """
     layout, data = _prepared(plan, cluster, output_folder, logging_dir, mirror, fresh)
@@ -54,6 +57,9 @@ def submit_plan(
     refuse_while_live(layout)
     with lock_run(layout.run_dir):
         refuse_while_live(layout)
+        if fresh or _planned(plan, layout, size) is not None:
+            # Before an old run is deleted, and before a new one is written down.
+            check_on_a_node(layout, files_of(plan), cluster, say=say)
         begin(layout, plan, config, data, fresh=fresh)
         submission = _planned(plan, layout, size)
         if submission is None:
@@ -111,10 +117,15 @@ def _prepared(
             check_path(str(path.absolute()))
         except ValueError as error:
             raise UserError(f"{option}: {error}") from None
+    check_venv(cluster)
+    return prepare(plan, output_folder=output_folder, logging_dir=logging_dir, mirror=mirror, fresh=fresh)
+
+
+def check_venv(cluster: ClusterConfig) -> None:
+    """Raises UserError when the activate script is not there."""
     if cluster.venv is not None and not Path(cluster.venv).is_file():
         example = own_venv() or ".venv/bin/activate"
         raise UserError(f"--venv {cluster.venv}: no such file; give the activate script, as {example}")
-    return prepare(plan, output_folder=output_folder, logging_dir=logging_dir, mirror=mirror, fresh=fresh)
 
 
 def _planned(plan: Plan, layout: RunLayout, size: int) -> Submission | None:

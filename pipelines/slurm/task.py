@@ -6,24 +6,23 @@ the queue; SIGTERM ends it with a note. Gives up: a task in parts; one that is s
 """
 
 import faulthandler
-import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipelines.claim import Claim, last_word, take
+from pipelines.claimed_task import refuse_other_packages, work_on
 from pipelines.errors import SourceError, UserError
-from pipelines.executors import SafeLog, without_secrets
-from pipelines.manifest import deciding_versions
+from pipelines.executors import SafeLog
 from pipelines.plan import Plan
-from pipelines.reader_bytes import describe
 from pipelines.run_layout import RunLayout
 from pipelines.run_lock import share_workers_lock
-from pipelines.slurm.claim import Claim, Fence, last_word, take
 from pipelines.slurm.submission import SETTLED, Submission, read_submission, submission_dir
-from pipelines.supervisor import MAX_ATTEMPTS, is_complete
+from pipelines.task_queue import MAX_ATTEMPTS, is_complete
 from pipelines.verify import open_run
 
 ANSWERED = (signal.SIGUSR1, signal.SIGTERM)
@@ -51,20 +50,11 @@ def _refuse_other(layout: RunLayout, submission: Submission) -> None:
     """A node with other packages, or a folder that holds another run by now, makes other documents."""
     if submission.fingerprint != layout.fingerprint:
         raise UserError(f"{layout.output_folder}: holds another run than the one that this job was submitted for")
-    planned = json.loads((layout.run_dir / "fingerprint.json").read_bytes())["versions"]
-    here = deciding_versions()
-    differing = [f"{name} {planned[name]} -> {here[name]}" for name in here if planned.get(name) != here[name]]
-    if differing:
-        raise UserError(
-            f"{sys.prefix}: this node has other packages than the run was planned with ({'; '.join(differing[:5])}); "
-            "give --venv"
-        )
+    refuse_other_packages(layout, "give --venv")
 
 
 def run_one(layout: RunLayout, plan: Plan, task: tuple[int, int]) -> int:
     """One task in this process, under a claim. Returns 0 when it is complete."""
-    from pipelines.worker import run_task
-
     source, rank = plan.sources[task[0]], task[1]
     label = f"{source.key} task {rank}"
     job_id = os.environ["SLURM_JOB_ID"]
@@ -75,27 +65,12 @@ def run_one(layout: RunLayout, plan: Plan, task: tuple[int, int]) -> int:
     held = share_workers_lock(layout)
     claim = take(layout, output_dir, rank, job=job)
     _answer_signals(claim, job_id)
-    if is_complete(plan, layout, task):
-        claim.end("done")
-        print(f"done before: {label}", flush=True)
-        return 0
-    layout.completion(output_dir, rank).unlink(missing_ok=True)
-    print(f"start {label}, job {job}, claim {claim.number}", flush=True)
-    own = RunLayout(
-        output_folder=layout.output_folder, logging_dir=layout.logging_dir, fingerprint=layout.fingerprint,
-        mirror=layout.mirror, attempt=f"{rank:05d}.{claim.number}",
-    )  # fmt: skip
-    try:
-        run_task(plan, *task, own, before_commit=[Fence(claim)])
-    except Exception as error:  # noqa: BLE001 - any failure of a task is reported and ends this job
-        reason = str(error) if isinstance(error, (SourceError, UserError)) else describe(error)
-        reason = without_secrets(reason)
-        claim.end("failed", reason)
+    outcome, reason = work_on(plan, layout, task, claim)
+    if outcome == "failed":
         print(f"FAILED {label}: {reason}", file=sys.stderr, flush=True)
         return 1
-    claim.end("done")
     held.close()
-    print(f"done {label}", flush=True)
+    print(f"{outcome} {label}; {time.process_time():.2f} s of CPU in all", flush=True)
     return 0
 
 

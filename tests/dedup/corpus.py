@@ -5,6 +5,7 @@ Gives up: plans and filters, which have their own tests; one test here goes thro
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,7 @@ import orjson
 import pyarrow.parquet as pq
 
 from pipelines.compression import OutputConfig
-from pipelines.dedup import minhash
+from pipelines.dedup import minhash, store
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.documents import index_file
 from pipelines.dedup.inputs import freeze
@@ -29,6 +30,12 @@ from tests.data import shared_data
 from tests.pipelines.corpus import passages
 
 Doc = dict[str, Any]
+
+
+def replace_folder(folder: Path, arrays: Mapping[str, np.ndarray], totals: Mapping[str, Any]) -> None:
+    """Another content for a committed folder, whole in itself: what a wrong stage would have left."""
+    shutil.rmtree(folder)
+    store.commit(folder, arrays, totals)
 
 
 def doc(name: str, text: str, **metadata: Any) -> Doc:

@@ -19,7 +19,17 @@ from pipelines.dedup.run import run_dedup
 from pipelines.dedup.survivors import best_first, survivors
 from pipelines.dedup.verify import open_dedup, verify_dedup
 from pipelines.dedup.work import Work
-from tests.dedup.corpus import Doc, doc, documents_of, duplicates_of, make_run, match_all, scan_all, stages_by_hand
+from tests.dedup.corpus import (
+    Doc,
+    doc,
+    documents_of,
+    duplicates_of,
+    make_run,
+    match_all,
+    replace_folder,
+    scan_all,
+    stages_by_hand,
+)
 from tests.pipelines.corpus import passages
 
 SOURCE = "local/drift/en"
@@ -114,7 +124,7 @@ def test_n_grams_of_another_document_are_noticed(work: Work) -> None:
         check.scan_candidates(work, index)
     folder = work.folder(check.STAGE, 1)
     arrays = {name: np.asarray(store.load(folder, name)).copy() for name in ("row", "end", "shingles")}
-    store.commit(folder, {**arrays, "row": arrays["row"] + 1}, store.totals(folder))
+    replace_folder(folder, {**arrays, "row": arrays["row"] + 1}, store.totals(folder))
     with pytest.raises((store.WorkFileError, CanaryError)):
         decide(work, "minhash")
 

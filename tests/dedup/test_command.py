@@ -13,6 +13,7 @@ from pipelines.dedup.curve import chance, threshold
 from pipelines.dedup.methods import METHODS
 from pipelines.dedup.run import run_dedup
 from pipelines.errors import ConfigError, UserError
+from pipelines.slurm.options import ClusterOptions, Executor
 from tests.data import ROOT
 from tests.dedup.corpus import documents_of, duplicates_of, make_run, small_sources
 from tests.pipelines.corpus import write_corpus
@@ -68,12 +69,15 @@ def test_dedup_of_the_finished_run_goes_on_with_what_run_dedup_began(
     assert total["read"] == total["exact"] + total["minhash"] + total["written"]
 
 
-def test_status_of_a_deduplication_says_what_to_use(finished: Run) -> None:
+def test_status_of_a_deduplication_is_its_table(finished: Run) -> None:
     finished.output, kept = finished.folder / "out_dedup", finished.output
     status, text = finished.tool("status")
+    as_json = finished.tool("status", "--json")
     finished.output = kept
-    assert status == 2
-    assert "is the output of a deduplication" in text
+    assert status == 0, text
+    assert "what was removed for what: _run/duplicates.parquet" in text
+    assert "out_dedup: complete; log:" in text
+    assert (as_json[0], json.loads(as_json[1])["state"]) == (0, "complete")
 
 
 def test_explain_says_what_it_finds_and_costs_and_does_nothing(
@@ -148,5 +152,8 @@ def test_what_cannot_be_done_is_refused(tmp_path: Path) -> None:
         execute_dedup(tmp_path, config=DedupConfig())
     with pytest.raises(UserError, match="name each run once"):
         execute_dedup(run, config=DedupConfig(), against=[run])
-    with pytest.raises(UserError, match="which is not among the methods"):
-        execute_dedup(run, config=DedupConfig(methods=["minhash"]), cache_dir=tmp_path / "cache")
+    with pytest.raises(UserError, match="--dedup-jobs: says how to run on a cluster; give --executor slurm too"):
+        execute_dedup(run, config=DedupConfig(), cluster=ClusterOptions(given={"dedup_jobs": 3}))
+    for cluster in (None, ClusterOptions(executor=Executor.slurm)):
+        with pytest.raises(UserError, match="which is not among the methods"):
+            execute_dedup(run, config=DedupConfig(methods=["minhash"]), cache_dir=tmp_path / "cache", cluster=cluster)

@@ -18,7 +18,16 @@ from pipelines.dedup.verify import open_dedup, verify_dedup
 from pipelines.dedup.work import Work
 from pipelines.dedup.writer import write_file
 from pipelines.errors import UserError
-from tests.dedup.corpus import doc, documents_of, make_run, match_all, scan_all, small_sources, stages_by_hand
+from tests.dedup.corpus import (
+    doc,
+    documents_of,
+    make_run,
+    match_all,
+    replace_folder,
+    scan_all,
+    small_sources,
+    stages_by_hand,
+)
 from tests.pipelines.corpus import passages
 
 MINHASH = DedupConfig(methods=["minhash"])
@@ -116,7 +125,7 @@ def test_truncated_signatures_are_refused(work: Work) -> None:
 def test_a_part_that_saw_fewer_records_is_refused(work: Work) -> None:
     match_all(work, "minhash")
     folder = work.folder("minhash.match", 2)
-    store.commit(folder, {"edges": store.load(folder, "edges").copy()}, {"records": 7})
+    replace_folder(folder, {"edges": store.load(folder, "edges").copy()}, {"records": 7})
     with pytest.raises(store.WorkFileError, match="the parts have seen"):
         decide(work, "minhash")
 
@@ -127,7 +136,7 @@ def test_edges_that_were_lost_are_noticed_by_the_canaries(work: Work) -> None:
         folder = work.folder("minhash.match", part)
         edges = np.asarray(store.load(folder, "edges")).reshape(-1, 2)
         of_file_1 = (edges >= work.offsets[1]) & (edges < work.offsets[2])
-        store.commit(folder, {"edges": edges[~of_file_1.any(axis=1)]}, store.totals(folder))
+        replace_folder(folder, {"edges": edges[~of_file_1.any(axis=1)]}, store.totals(folder))
     with pytest.raises(canaries.CanaryError, match="0 of 3 canaries"):
         decide(work, "minhash")
 

@@ -16,6 +16,7 @@ from tests.native.build import ROOT, build, missing
 # Not the comparisons of whole data sets: the same code on more of the same.
 _TESTS = [f"tests/native/test_{name}.py" for name in ("words", "rules", "hostile", "fallback", "spam", "language")]
 _TESTS += ["tests/native/test_minhash.py", "tests/native/test_simplify.py"]
+_TESTS += ["tests/native/test_json_text.py", "tests/filters/test_counting.py"]
 # Half of the time, and nothing that other tests here do not reach.
 _LEFT_OUT = "not (every_character_in_context or hostile_texts_have_stock_words or very_long_text)"
 

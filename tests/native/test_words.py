@@ -90,6 +90,33 @@ def test_texts_outside_of_the_domain_go_to_stock(word_code: str, text: str) -> N
     assert fast(word_code).words(text) is None
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([":", "-", ")", ":-", "(", ";)", "o.O", "word", "a.m.", "\n", "8", "D", "\u00a0"]), max_size=40
+    )
+)
+def test_what_is_asked_of_spacy_is_put_into_its_place(pieces: list[str]) -> None:
+    """Law: words around several stretches that the core asks about are stock's, whether it has asked before or not."""
+    text = " ".join(pieces)
+    fresh = FastSplitter("eng", 1 << 20)
+    expected = stock_words(text, "eng")
+    assert fresh.words(text) in (expected, None)
+    assert fresh.words(f"{text} ") in (stock_words(f"{text} ", "eng"), None)
+    fresh.forget()
+    assert fresh.words(text) in (expected, None)
+
+
+def test_a_text_that_was_left_half_asked_is_not_taken_for_another() -> None:
+    """Law: what was learned for a text that nobody came back for is not used for one at the same place in memory."""
+    one = FastSplitter("eng", 1 << 20)
+    for number in range(200):
+        asked = one.core.split(f"a :- ) b {number} " + "x " * 50)  # unknown stretches, given up
+        del asked
+        text = f"c :- ( d {number} " + "y " * 50
+        assert one.words(text) == stock_words(text, "eng")
+
+
 @pytest.mark.parametrize("word_code", ["eng", "vie"])
 def test_a_memory_that_is_always_full_changes_nothing(word_code: str) -> None:
     small = FastSplitter(word_code, memo_bytes=1)

@@ -5,7 +5,10 @@ Gives up: a cluster for each test; names of submissions keep them apart.
 
 import json
 import os
+import re
 import shutil
+import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +17,13 @@ from typing import Any
 
 import pytest
 
+from tests.data import MINI_HUB, ROOT
 from tests.pipelines.processes import Run
 from tests.slurm import Slurm, throw_away_slurm, why_not
 
 PATIENCE = 120.0
+STAGE_1 = ROOT / "configs" / "smollm3_weighted_config.yaml"
+OPTIONS = ("--mirror", str(MINI_HUB), "--max-datasets", "3", "--target-tokens", "60k", "--tasks", "2")
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +39,15 @@ def box() -> Iterator[Slurm]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Stage 1 on the mini hub by the local executor, and its deduplication beside it."""
+    run = Run(tmp_path_factory.mktemp("local"), STAGE_1, *OPTIONS, script=True)
+    status, text = run.call("--run-dedup")
+    assert status == 0, text
+    return run
+
+
 class SlurmRun(Run):
     """A run that goes to the throw-away cluster."""
 
@@ -42,8 +57,8 @@ class SlurmRun(Run):
         self.env["SLURM_CONF"] = box.env["SLURM_CONF"]
 
     def submit(self, *options: str) -> str:
-        """Submit; what the command prints."""
-        status, text = self.call("--executor", "slurm", *options)
+        """Submit, by itself without a test job; what the command prints."""
+        status, text = self.call("--executor", "slurm", "--node-test-seconds", "0", *options)
         assert status == 0, text
         return text
 
@@ -76,6 +91,18 @@ class SlurmRun(Run):
             os.kill(claim["pid"], signum)
         return claim
 
+    def usr1(self, job: str, pid: int) -> None:
+        """Have Slurm send SIGUSR1 to a stopped task, which goes on then.
+
+        scancel is not waited for: on a busy machine it asks twice, finds the job back in the queue, and waits for it.
+        """
+        command = ["scancel", "--signal=USR1", "--batch", job]
+        with subprocess.Popen(command, env=self.box.env, stderr=subprocess.DEVNULL) as scancel:
+            until(lambda: not is_task(pid) or is_pending(pid, signal.SIGUSR1), f"SIGUSR1 does not come to job {job}")
+            scancel.kill()
+        if is_task(pid):
+            os.kill(pid, signal.SIGCONT)
+
     def state(self) -> dict[str, Any]:
         """`smoltrove status --json`."""
         return json.loads(self.tool("status", "--json")[1])
@@ -89,9 +116,18 @@ def is_task(pid: int) -> bool:
         return False
 
 
-def until(done: Callable[[], bool], complaint: str) -> None:
-    """Wait for something, with a limit."""
+def is_pending(pid: int, signum: int) -> bool:
+    """Whether a signal has been sent to a process, and not been taken yet."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return any(int(mask, 16) >> (signum - 1) & 1 for mask in re.findall(r"(?:SigPnd|ShdPnd):\s*(\w+)", status))
+
+
+def until(done: Callable[[], bool], complaint: str, every: float = 0.02) -> None:
+    """Wait for something, with a limit; a look every so many seconds."""
     deadline = time.monotonic() + PATIENCE
     while not done():
         assert time.monotonic() < deadline, complaint
-        time.sleep(0.02)
+        time.sleep(every)

@@ -1,7 +1,8 @@
 """On a real Slurm, every way in which a job can end loses and doubles nothing, and the same command mends it.
 
-Stock datatrove lost 25 % of the rows when a live array was launched again, with every job COMPLETED. Gives up: clocks
-that differ between nodes; there is one machine.
+Stock datatrove lost 25 % of the rows when a live array was launched again, with every job COMPLETED. An array limit
+below the tasks is in test_runs.py, names with shell text are in test_options.py, faults in a row in test_campaign.py.
+Gives up: clocks that differ between nodes; there is one machine.
 """
 
 import json
@@ -100,10 +101,26 @@ def test_sigusr1_puts_a_job_back_into_the_queue(box: Slurm, source: Path, tmp_pa
     run = SlurmRun(box, tmp_path / "run", source, *TASKS)
     run.submit()
     claim = run.signal(0, signal.SIGSTOP)
-    box.run("scancel", "--signal=USR1", "--batch", claim["job"])
-    run.signal(0, signal.SIGCONT)
+    run.usr1(claim["job"], claim["pid"])
     assert run.claim(0, 1)["job"] == claim["job"]
     run.wait()
+    assert_whole(run, local)
+
+
+@pytest.mark.slow
+def test_sigusr1_for_the_third_time_is_a_failure(box: Slurm, source: Path, tmp_path: Path, local: Run) -> None:
+    """A task that never fits its time limit does not go round for ever, and says what helps."""
+    run = SlurmRun(box, tmp_path / "run", source, *TASKS)
+    run.submit()
+    for number in range(3):
+        claim = run.signal(1, signal.SIGSTOP, number)
+        run.usr1(claim["job"], claim["pid"])
+    run.wait()
+    failed = run.state()["slurm"]["failed"]
+    assert [task["rank"] for task in failed] == [1]
+    assert failed[0]["reason"] == "stopped before its time limit 3 times; raise --time or --tasks"
+    assert failed[0]["state"] == "FAILED"
+    run.submit("--wait")
     assert_whole(run, local)
 
 

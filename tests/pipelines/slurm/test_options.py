@@ -1,5 +1,6 @@
 """What Slurm is asked for: typed, clean, the command line before the configuration, and no part of the fingerprint."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -32,6 +33,21 @@ def test_shell_text_is_no_name(key: str, name: str) -> None:
     """datatrove writes a job's name into the script as it is; the node then runs what stands in it."""
     with pytest.raises(UserError, match=f"--{key}: .*is not a name"):
         slurm(**{key: name}).merged(ClusterConfig())
+
+
+@pytest.mark.parametrize("path", ["$(touch x)/activate", "a b/activate", "`id`", "a;b", "it's", "50%/activate", ""])
+def test_shell_text_is_no_activate_script(path: str) -> None:
+    """It is read by the shell of every job."""
+    with pytest.raises(UserError, match=r"--venv: .*characters that mean something to sbatch or a shell"):
+        slurm(venv=path).merged(ClusterConfig())
+
+
+def test_names_of_jobs_are_clean_and_not_given_out_twice() -> None:
+    """No name of a user or a source is in them, and jobs are found by them."""
+    layout = RunLayout(output_folder=Path("/o $(id)"), logging_dir=Path("/l"), fingerprint="0" * 64)
+    found = {name for _ in range(20) for name in new_submission(layout, ((0, 0),)).job_names}
+    assert len(found) == 40
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in found)
 
 
 @given(st.text())
@@ -105,12 +121,14 @@ def test_scripts_are_only_written(tmp_path: Path) -> None:
     """`--script-only` works without Slurm, submits nothing, and writes what bash can read."""
     run = Run(tmp_path / "run", write_one_source(tmp_path, 5, files=3), "--tasks", "3")
     run.env["PATH"] = "/usr/bin-without-slurm"
-    options = ("--executor", "slurm", "--script-only", "--max-array-size", "2", "--account", "group1")
+    options = ("--executor", "slurm", "--script-only", "--max-array-size", "2", "--account", "group1", "--run-dedup")
     status, text = run.call(*options)
     assert status == 0, text
     folder = run.output / "_run" / "slurm_scripts"
     assert sorted(path.name for path in folder.iterdir()) == ["array-000.sbatch", "array-001.sbatch", "finish.sbatch"]
-    for path in folder.iterdir():
+    dedup = tmp_path / "run" / "out_dedup" / "_run" / "slurm_scripts" / "dedup.sbatch"
+    assert "#SBATCH --array=0-1\n" in dedup.read_text(encoding="utf-8")
+    for path in (*folder.iterdir(), dedup):
         assert subprocess.run(["/bin/bash", "-n", str(path)], check=False).returncode == 0
         assert "#SBATCH --account=group1\n" in path.read_text(encoding="utf-8")
     assert "#SBATCH --array=0-1\n" in (folder / "array-000.sbatch").read_text(encoding="utf-8")
@@ -148,12 +166,6 @@ def test_what_can_never_run_is_refused(
 def names(out: Path) -> set[str]:
     found = [path.name for path in (out / "_run" / "slurm").glob("*")]
     return {name for base in found for name in (base, f"{base}-finish")}
-
-
-def test_dedup_does_not_follow_in_the_queue(tmp_path: Path) -> None:
-    """`--run-dedup` with Slurm is refused, not forgotten."""
-    with pytest.raises(UserError, match="Slurm runs the filters only"):
-        execute(write_one_source(tmp_path, 5), output_folder=tmp_path / "out", cluster=slurm(), run_dedup=True)
 
 
 @pytest.mark.parametrize("folder", ["with blank", "50%", "it's", "a;b"])

@@ -5,33 +5,20 @@ Gives up: more sources than three; which rows a source gives is not Slurm's affa
 
 from pathlib import Path
 
-import pytest
-
-from tests.data import MINI_HUB, ROOT
 from tests.pipelines.processes import MEASURED, Run
-from tests.pipelines.slurm.conftest import SlurmRun
+from tests.pipelines.slurm.conftest import OPTIONS, STAGE_1, SlurmRun
 from tests.slurm import Slurm
-
-STAGE_1 = ROOT / "configs" / "smollm3_weighted_config.yaml"
-OPTIONS = ("--mirror", str(MINI_HUB), "--max-datasets", "3", "--target-tokens", "60k", "--tasks", "2")
 
 
 def account(run: Run) -> list[dict[str, object]]:
     return [{key: value for key, value in line.items() if key not in MEASURED} for line in run.ledger()]
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = Run(tmp_path_factory.mktemp("local"), STAGE_1, *OPTIONS, script=True)
-    status, text = run.call()
-    assert status == 0, text
-    return run
-
-
 def test_stage_1_is_the_local_run_with_an_array_limit_below_the_tasks(box: Slurm, tmp_path: Path, local: Run) -> None:
     """Same bytes, same ledger; 6 tasks in arrays of 4 lose nothing; `verify` and `dedup` go on from there."""
     run = SlurmRun(box, tmp_path / "run", STAGE_1, *OPTIONS, script=True)
-    text = run.submit("--max-array-size", "4", "--wait")
+    text = run.submit("--max-array-size", "4", "--wait", "--node-test-seconds", "120")
+    assert "looks at folders and packages on a node" in text
     assert "waiting for 6 tasks" in text
     arrays = run.submissions()[0]["arrays"]
     assert [(array["first"], array["count"]) for array in arrays] == [(0, 4), (4, 2)]

@@ -1,16 +1,19 @@
 """A task is worked on by one job at a time, and a dead holder does not block it for longer than its heartbeat."""
 
+import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from pipelines import claim as claims
+from pipelines.claim import Claim, Fence, claims_dir, held, last_word, take
 from pipelines.errors import SourceError
 from pipelines.run_layout import RunLayout
-from pipelines.slurm import claim as claims
-from pipelines.slurm.claim import Claim, Fence, claims_dir, last_word, take
 
 
 @pytest.fixture
@@ -98,3 +101,41 @@ def test_who_was_overtaken_does_not_commit(layout: RunLayout) -> None:
         list(Fence(first).run(iter([1, 2])))
     assert list(Fence(second).run(iter([]))) == []
     second.end("done")
+
+
+def test_held_tasks_are_those_with_a_living_holder(layout: RunLayout) -> None:
+    """Ended claims, dead ones and older ones are nobody's; the last claim on a task counts."""
+    assert held(layout, "a/b") == []
+    take(layout, "a/b", 0, job="1_0").end("done")
+    take(layout, "a/b", 1, job="1_1").end("failed")
+    living = take(layout, "a/b", 1, job="2_1")
+    dead = take(layout, "a/b", 2, job="1_2")
+    dead._over.set()
+    time.sleep(0.15)
+    os.utime(dead.path, (1, 1))
+    assert [(rank, who["job"]) for rank, who in held(layout, "a/b")] == [(1, "2_1")]
+    living.end("done")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are identified in /proc")
+def test_a_claim_of_a_dead_process_of_this_machine_is_free_at_once(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for the heartbeat of a process that can be seen to be gone; a living one keeps its task."""
+    monkeypatch.setattr(claims, "STILL_SECONDS", 3600.0)
+    take(layout, "a/b", 0, job="1_0")._over.set()
+    path = claims_dir(layout, "a/b") / "00000.0.json"
+    holder = json.loads(path.read_bytes())
+    assert not claims._is_gone(path)
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    identity = claims.process_identity(child.pid)
+    path.write_text(json.dumps({**holder, "pid": child.pid, "process": identity}))
+    assert not claims._is_gone(path)
+    child.communicate(b"\n")
+    assert claims._is_gone(path)
+    # Another process with that number, another machine, a claim of before: only the heartbeat tells.
+    for other, gone in ((f"{identity}1", True), ("b" + str(identity), False), (None, False)):
+        path.write_text(json.dumps({**holder, "pid": os.getpid(), "process": other}))
+        assert claims._is_gone(path) is gone
+    path.write_text(json.dumps({**holder, "pid": child.pid, "process": identity}))
+    assert take(layout, "a/b", 0, job="2_0").number == 1

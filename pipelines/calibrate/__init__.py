@@ -1,0 +1,1 @@
+"""A language's filter profile out of trusted text (`smoltrove calibrate`)."""
