@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli_options import AsJson, Debug, Run
+from pipelines.errors import UserError
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -29,6 +30,8 @@ def inspect(
     sample: Annotated[int, typer.Option(min=1, max=10_000, help="How many documents or pairs.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Another number, another sample.")] = 0,
     max_chars: Annotated[int, typer.Option(min=1, help="Characters of each text to show.")] = 2000,
+    web: Annotated[bool, typer.Option("--web", help="Browse all of it in a browser on this machine.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of --web; 0 takes a free one.")] = 0,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -36,6 +39,14 @@ def inspect(
 
     Example: smoltrove inspect datatrove_output/stage1 --dropped --reason gopher_repetition --sample 5
     """
+    if web:
+        from pipelines.inspect.web import serve
+
+        others = {"--duplicates": duplicates, "--near-threshold": near_threshold, "--json": as_json}
+        for option in (name for name, given in others.items() if given):
+            raise UserError(f"--web: does not go with {option}; its page has filters of its own")
+        serve(run_folder, port)
+        return
     from pipelines.inspect.command import Asked, show
 
     asked = Asked(

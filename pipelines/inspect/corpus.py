@@ -59,7 +59,8 @@ class Corpus:
             raise UserError(
                 f"--reason {reason}: nothing was dropped for it{did_you_mean(reason, self.reasons)}; known: {known}"
             )
-        named = [file for file in self.files if not source or _matches(file.source, source)]
+        named = [file for file in self.files if file.source == source]
+        named = named or [file for file in self.files if not source or fnmatchcase(file.source, f"*{source}*")]
         if source and not named:
             raise UserError(
                 f"--source {source}: matches no source{did_you_mean(source, self.sources)}; "
@@ -67,10 +68,6 @@ class Corpus:
             )
         family = reason.partition(".")[0]
         return [file for file in named if bool(file.family) == dropped and (not family or file.family == family)]
-
-
-def _matches(key: str, pattern: str) -> bool:
-    return fnmatchcase(key, f"*{pattern}*")
 
 
 def _of_reason(name: object, reason: str) -> bool:
