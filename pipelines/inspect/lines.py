@@ -1,11 +1,12 @@
 """Lines of a file of documents in bounded memory: of a very long one its beginning is kept, and its id and metadata.
 
-`lines_of(path, start)` -> `Line`s. Gives up: a text beyond MAX_LINE, which is cut with a note; and files without lines
-in the middle: what is skipped has to be decompressed.
+`lines_of(path, start)` -> `Line`s. Gives up: a text beyond MAX_LINE, which is cut with a note, id and metadata beyond
+64 KiB of such a line, and files without lines in the middle: what is skipped has to be decompressed.
 """
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -70,13 +71,15 @@ def _parse(row: int, head: bytes, tail: bytes, size: int) -> Line:
     if not tail:
         data = orjson.loads(head)
         return Line(row=row, text=data["text"], id=data["id"], metadata=data["metadata"], size=size)
-    ident, metadata = "", {}
-    end = (head[-len(_END_OF_TEXT) :] + tail).find(_END_OF_TEXT) if len(tail) < _TAIL else tail.find(_END_OF_TEXT)
-    if end >= 0:
-        joined = head[-len(_END_OF_TEXT) :] + tail if len(tail) < _TAIL else tail
-        rest = orjson.loads(b'{"id":"' + joined[end + len(_END_OF_TEXT) :])
-        ident, metadata = rest["id"], rest["metadata"]
-    return Line(row=row, text=_beginning(head), id=ident, metadata=metadata, size=size, cut=True)
+    # The first end of a text is its own; one in the tail can be part of long metadata, whose rest is then no document.
+    start = head.find(_END_OF_TEXT)
+    rest = head[start:] if start >= 0 else (head[-len(_END_OF_TEXT) :] if len(tail) < _TAIL else b"") + tail
+    end = rest.find(_END_OF_TEXT)
+    known: dict[str, Any] = {"id": "", "metadata": {}}
+    with suppress(ValueError):
+        found = orjson.loads(b'{"id":"' + rest[end + len(_END_OF_TEXT) :])
+        known = found if end >= 0 and found.keys() == known.keys() else known
+    return Line(row=row, text=_beginning(head), id=known["id"], metadata=known["metadata"], size=size, cut=True)
 
 
 def _beginning(head: bytes) -> str:

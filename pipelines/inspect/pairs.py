@@ -6,6 +6,7 @@ whose files of the sources in question are read through. Gives up: survivors tha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ class Pair:
 
 
 def sample_pairs(folder: Path, number: int, seed: int, source: str = "") -> list[Pair]:
-    """Up to `number` pairs, the same for the same seed, in the table's order; `source`: part of the removed one's.
+    """Up to `number` pairs, the same for the same seed, in the table's order; `source`: a glob
+    of the removed one's, or part of it.
 
     Raises:
         UserError: not the output of a deduplication, or one that is not finished.
@@ -52,7 +54,7 @@ def _rows(path: Path, number: int, seed: int, source: str) -> list[dict[str, Any
     matching = np.arange(table.metadata.num_rows)
     if source:
         names = table.read(["removed_source"]).column(0).to_pylist()
-        matching = np.array([i for i, name in enumerate(names) if source in name], np.int64)
+        matching = np.array([i for i, name in enumerate(names) if fnmatchcase(name, f"*{source}*")], np.int64)
     drawn = np.random.default_rng(seed).permutation(matching)[:number]
     found: list[dict[str, Any]] = []
     first = 0

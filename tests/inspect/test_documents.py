@@ -131,6 +131,15 @@ def test_a_cut_text_is_a_beginning_of_the_text(text: str, at: int) -> None:
     assert (line.id, line.metadata) == ('i","id":"', {"a": 1})
 
 
+def test_metadata_that_is_too_long_is_left_out(tmp_path: Path) -> None:
+    """Law: no id out of the middle of metadata; the text and the documents after it are there."""
+    metadata = {"a": ["x", {"b": "y", "id": "z"}] * 200_000}
+    path = write(tmp_path / "x.jsonl.gz", [row_of("short", "a", **metadata), row_of("last", "b")])
+    first, last = lines_of(path)
+    assert (first.text, first.id, first.cut) == ("short", "", True)
+    assert (last.text, last.id) == ("last", "b")
+
+
 def test_a_damaged_file_is_said(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl.gz", [row_of("a", "a"), b"{no json"])
     with pytest.raises(SourceError, match="after 1 documents"):

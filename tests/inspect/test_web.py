@@ -2,10 +2,14 @@
 
 import http.client
 import re
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -19,6 +23,7 @@ from pipelines.inspect.web import Browser, make_server
 from tests.browser import PHONE, open_page
 from tests.inspect.conftest import HOSTILE
 from tests.inspect.test_documents import row_of, write
+from tests.pipelines.processes import Run
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +149,21 @@ def test_hostile_documents_are_text_in_chromium(address: str, tmp_path: Path) ->
         assert view.page.locator("details").count() == 1
         assert view.errors == []
         assert view.outside == []
+
+
+def test_the_command_serves_until_it_is_interrupted(inspected: Run) -> None:
+    """Law: it prints its address, answers there, and Ctrl-C is exit status 0."""
+    command = [sys.executable, "-m", "pipelines", "inspect", str(inspected.output), "--web"]
+    kwargs: dict[str, Any] = {"cwd": inspected.folder, "env": inspected.env, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **kwargs) as server:
+        assert server.stdout
+        host = server.stdout.readline().split("/")[2]
+        connection = http.client.HTTPConnection(host, timeout=60)
+        connection.request("GET", "/dropped")
+        assert "<article" in connection.getresponse().read().decode()
+        connection.close()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
 
 
 def test_a_long_line_is_cut_with_a_note(long_corpus: Corpus) -> None:
