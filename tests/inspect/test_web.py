@@ -179,6 +179,17 @@ def test_a_long_line_is_cut_with_a_note(long_corpus: Corpus) -> None:
     assert len(browser.get("/document", {"file": "x", "row": "1"})[1]) < 500_000
 
 
+def test_a_long_line_is_text_in_chromium(long_corpus: Corpus) -> None:
+    """Law: a line of 50 MB is the beginning of its text on its page, without an error."""
+    with make_server(long_corpus) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with open_page(f"http://127.0.0.1:{server.server_port}/document?file=x&row=1") as view:
+            assert view.page.locator("pre").text_content() == ("<b>long</b> " * 20_000)[:200_000]
+            assert view.page.locator("pre *").count() == 0
+            assert view.errors == []
+        server.shutdown()
+
+
 def test_marks_are_around_their_text() -> None:
     assert (
         text_of("a<b>c", [(1, 4)], 3)
