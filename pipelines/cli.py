@@ -40,6 +40,7 @@ from pipelines.cli_options import (
 from pipelines.dedup import cli as dedup_cli
 from pipelines.errors import SourceError, UserError
 from pipelines.estimate import cli as estimate_cli
+from pipelines.inspect import cli as inspect_cli
 from pipelines.mirror import cli as mirror_cli
 from pipelines.publish import cli as publish_cli
 from pipelines.report import cli as report_cli
@@ -191,7 +192,7 @@ def schema(debug: Debug = False) -> None:
 
 
 # Each of these adds commands that have a module of their own.
-for module in (dedup_cli, report_cli, audit_cli, calibrate_cli, publish_cli, estimate_cli, mirror_cli):
+for module in (dedup_cli, report_cli, audit_cli, calibrate_cli, publish_cli, estimate_cli, mirror_cli, inspect_cli):
     module.add_commands(app)
 
 

@@ -1,0 +1,1 @@
+"""`smoltrove inspect`: looking at the documents of a run."""
