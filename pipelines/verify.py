@@ -151,7 +151,12 @@ def _strangers(layout: RunLayout, plan: Plan, records: list[TaskRecord]) -> Iter
     known = {record.file.path for record in records if record.file is not None}
     known |= {file.path for record in records for file in record.dropped_files}
     dropped, stages = f"{RUN_DIR}/dropped/", f"{RUN_DIR}/stages/"
-    stale = set()
+    # Folders too: what was begun has left no file yet.
+    stale = (
+        set()
+        if layout.store is not None
+        else {path.name for path in (layout.run_dir / "stages").glob("*") if path.is_dir()}
+    )
     for name in _names(layout):
         if name.startswith(stages):
             stale.add(name.split("/")[2])

@@ -25,7 +25,11 @@ class Watch:
         self.path = path
         command = [sys.executable, "-m", "pipelines", "status", str(run.output), "--watch", "--every", "1"]
         with open(path, "w", encoding="utf-8") as out:
-            self.process = subprocess.Popen(command, env=run.env, stdout=out, stderr=subprocess.STDOUT)
+            # Who started the tests in the background has them ignore SIGINT, and their children too.
+            self.process = subprocess.Popen(
+                command, env=run.env, stdout=out, stderr=subprocess.STDOUT,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )  # fmt: skip
 
     @property
     def text(self) -> str:

@@ -59,13 +59,18 @@ class Spoiler:
                     self.close_connection = True
                     return
                 skipped = ("transfer-encoding", "connection", "content-length", "date", "server")
-                self.answer(found.status, data, [(k, v) for k, v in found.getheaders() if k.lower() not in skipped])
+                # A HEAD says how long the body would be.
+                length = int(found.getheader("Content-Length") or 0) if self.command == "HEAD" else len(data)
+                kept_back = [(k, v) for k, v in found.getheaders() if k.lower() not in skipped]
+                self.answer(found.status, data, kept_back, length)
 
             do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = handle_any
 
-            def answer(self, status: int, body: bytes, headers: list[tuple[str, str]]) -> None:
+            def answer(
+                self, status: int, body: bytes, headers: list[tuple[str, str]], length: int | None = None
+            ) -> None:
                 self.send_response(status)
-                for name, value in [*headers, ("Content-Length", str(len(body)))]:
+                for name, value in [*headers, ("Content-Length", str(len(body) if length is None else length))]:
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command != "HEAD":
