@@ -1,7 +1,7 @@
 """On a real Slurm, every way in which a job can end loses and doubles nothing, and the same command mends it.
 
 Stock datatrove lost 25 % of the rows when a live array was launched again, with every job COMPLETED. An array limit
-below the tasks is in test_runs.py, names with shell text are in test_options.py, faults in a row in benchmarks/slurm_campaign.py.
+below the tasks is in test_runs.py, names with shell text are in test_options.py, faults in a row are a benchmark.
 Gives up: clocks that differ between nodes; there is one machine.
 """
 
