@@ -4,6 +4,7 @@ A task whose worker is lost is tried again, MAX_ATTEMPTS times in all; one that 
 up: doing anything; `pipelines.supervisor` has processes of this machine, `pipelines.ray.supervisor` those of a cluster.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -61,7 +62,7 @@ def is_complete(plan: Plan, layout: RunLayout, task: Task) -> bool:
     return True
 
 
-class TaskQueue:
+class TaskQueue(ABC):
     """What is left of `plan`, largest task first; `failures` says what did not work and why.
 
     A supervisor is one of these with a `run` of its own.
@@ -80,9 +81,9 @@ class TaskQueue:
         self.queue.sort(key=lambda task: -sum(f.size for f in plan.sources[task[0]].task_files(task[1])))
         self.num_done_before = len(everything) - len(self.queue)
 
+    @abstractmethod
     def run(self) -> None:
         """Until every task is done or has failed, or `stop` is set; nobody works when it returns or raises."""
-        raise NotImplementedError
 
     def _open(self) -> None:
         """Markers of tasks that are not complete go; the log folder is there."""
