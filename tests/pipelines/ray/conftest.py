@@ -67,6 +67,10 @@ class RayRun(Run):
             found[rank] = found.get(rank, 0) + 1
         return found
 
+    def is_over(self, rank: int, number: int = 0) -> bool:
+        """Whether the work on a claimed task has ended."""
+        return next(self.output.glob(f"_run/stages/*/claims/*/*/{rank:05d}.{number}.end"), None) is not None
+
     def hit(self, rank: int, number: int = 0, signum: int = signal.SIGKILL) -> None:
         """Send a signal to the process that works on a task."""
         pid = self.claim(rank, number)["pid"]

@@ -29,8 +29,8 @@ from tests.ray_box import Box
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three files that take a task the better part of a second each, so that there is something to hit."""
-    return write_one_source(tmp_path_factory.mktemp("source"), 4_000, files=3, profile="sane")
+    """Three files that take a task a second or two each, so that there is something to hit."""
+    return write_one_source(tmp_path_factory.mktemp("source"), 15_000, files=3, profile="sane")
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +89,19 @@ def test_a_lost_node(box: Box, source: Path, tmp_path: Path, local: Run) -> None
     second = box.node_of(box.second)
     victim: list[int] = []
 
-    def lose() -> None:
-        def working() -> int | None:
-            found = [rank for rank in run.claims() if run.claim(rank)["node"].endswith(second)]
-            return found[0] + 1 if found else None
+    def frozen() -> bool:
+        """Stop a task on the second node in its tracks; False while there is none that is not over by then."""
+        for rank in run.claims():
+            if run.claim(rank)["node"].endswith(second) and not run.is_over(rank):
+                run.hit(rank, signum=signal.SIGSTOP)
+                if not run.is_over(rank):
+                    victim.append(rank)
+                    return True
+                os.kill(run.claim(rank)["pid"], signal.SIGCONT)
+        return False
 
-        victim.append(wait_until(working, "a task on the second node", PATIENCE) - 1)
-        run.hit(victim[0], signum=signal.SIGSTOP)
+    def lose() -> None:
+        wait_until(frozen, "a task on the second node", PATIENCE)
         box.kill_second()
         with suppress(ProcessLookupError):
             os.kill(run.claim(victim[0])["pid"], signal.SIGCONT)
