@@ -217,6 +217,14 @@ def overheads(folder: Path, repeats: int) -> dict[str, float]:
     return {"task_ms": round((many - few) / 100 * 1000, 1), "source_ms": round((sources - many) / 21 * 1000, 1)}
 
 
+def circumstances(given: str) -> dict[str, Any]:
+    """Under which the figures of a part were measured."""
+    return {
+        "command": f"python benchmarks/scaling.py {given}", "cores": os.cpu_count(),
+        "load_average": [round(load, 1) for load in os.getloadavg()],
+    }  # fmt: skip
+
+
 def table(found: dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = ["| | workers | documents/s | wall | CPU | CPU / document | others' cores |"]
@@ -247,22 +255,28 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=10, help="how often the corpus has each of them")
     parser.add_argument("--tasks", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", choices=("local", "slurm"), help="measure this part anew, keep the rest of the file")
     parser.add_argument("--output", type=Path, help="where the figures go; default: benchmarks/results/scaling.json")
     options = parser.parse_args()
+    path = options.output or RESULTS / "scaling.json"
+    found: dict[str, Any] = json.loads(path.read_bytes()) if options.only else {}
     given = " ".join(f"--{name} {getattr(options, name)}" for name in ("documents", "copies", "tasks", "repeats"))
-    found: dict[str, Any] = {"command": f"python benchmarks/scaling.py {given}", "cores": os.cpu_count()}
     with tempfile.TemporaryDirectory(prefix="scaling") as name, ExitStack() as stack:
         folder = Path(name)
         config = write_corpus(folder / "corpus", options.documents, options.copies, options.tasks)
-        found["local"] = local_scaling(config, folder / "run", options.tasks, options.repeats)
-        found["overhead"] = overheads(folder / "overheads", options.repeats)
-        if reason := why_not():
+        if options.only != "slurm":
+            found["local"] = local_scaling(config, folder / "run", options.tasks, options.repeats)
+            found["local"] |= circumstances(given)
+        if options.only is None:
+            found["overhead"] = overheads(folder / "overheads", options.repeats)
+        if options.only == "local":
+            pass
+        elif reason := why_not():
             print(f"no Slurm: {reason}", file=sys.stderr)
         else:
             box = stack.enter_context(throw_away_slurm(folder / "box"))
             found["slurm"] = slurm_scaling(config, folder / "run", options.tasks, options.repeats, box)
-    found["load_average"] = [round(load, 1) for load in os.getloadavg()]
-    path = options.output or RESULTS / "scaling.json"
+            found["slurm"] |= circumstances(given)
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(table(found))
     print(f"\nA task more: {found['overhead']['task_ms']} ms of CPU, a source more: {found['overhead']['source_ms']} ms"
