@@ -69,8 +69,8 @@ class Buckets {
     uint64_t inverse_ = 0;
     uint32_t num_buckets_ = 0, first_row_ = 0;
     bool all_ = false;
-    std::vector<uint64_t> kept_;
-    std::vector<Slot> slots_;
+    Table<uint64_t> kept_;
+    Table<Slot> slots_;
     size_t mask_ = 0;
 };
 
@@ -136,7 +136,7 @@ class Model {
     Buckets buckets_;
     std::vector<std::string_view> labels_;
     const LooseFloat* rows_;
-    std::vector<float> own_rows_;  // what rows_ points to in a quantised model
+    Table<float> own_rows_;  // what rows_ points to in a quantised model
     Output output_;
     std::mutex mutex_;  // over memo_
     Memo memo_;

@@ -173,8 +173,8 @@ Model::Model(const char* data, size_t size, size_t memo_bytes) : memo_(memo_byte
     rows_ = input.in_place;
     if (quantised) {
         // fastText multiplies a row by its norm each time it adds it, and rounds before it adds.
-        own_rows_ = std::move(input.values);
-        for (size_t i = 0; i < own_rows_.size(); ++i) own_rows_[i] = input.scale[i / dim_] * own_rows_[i];
+        own_rows_.resize(input.values.size());
+        for (size_t i = 0; i < own_rows_.size(); ++i) own_rows_[i] = input.scale[i / dim_] * input.values[i];
         rows_ = own_rows_.data();
     }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bytes.hpp"
+#include "large_pages.hpp"
 
 namespace smol::language {
 
@@ -47,7 +48,12 @@ class Memo {
 
     // A look-up waits for two places in memory, one after the other; these fetch them for several words at once.
     void prefetch_slot(uint64_t hash) const { __builtin_prefetch(&slots_[hash >> 32 & mask_]); }
-    void prefetch_entry(uint64_t hash) const { __builtin_prefetch(&units_[slots_[hash >> 32 & mask_].unit]); }
+    void prefetch_entry(uint64_t hash) const {
+        const uint32_t tag = static_cast<uint32_t>(hash >> 32);
+        size_t i = tag & mask_;
+        while (slots_[i].unit != 0 && slots_[i].tag != tag) i = (i + 1) & mask_;
+        __builtin_prefetch(&units_[slots_[i].unit]);
+    }
     const Entry* find(std::string_view word, uint64_t hash) const {
         const uint32_t tag = static_cast<uint32_t>(hash >> 32);
         for (size_t i = tag & mask_;; i = (i + 1) & mask_) {
@@ -93,7 +99,7 @@ class Memo {
         slots_[i] = slot;
     }
     void grow() {
-        std::vector<Slot> old = std::move(slots_);
+        Table<Slot> old = std::move(slots_);
         slots_.assign(old.size() * 2, Slot{});
         mask_ = slots_.size() - 1;
         for (const Slot slot : old) {
@@ -102,8 +108,8 @@ class Memo {
     }
 
     const size_t max_bytes_;
-    std::vector<uint32_t> units_;
-    std::vector<Slot> slots_;
+    Table<uint32_t> units_;
+    Table<Slot> slots_;
     size_t mask_ = 0, count_ = 0;
 };
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bytes.hpp"
+#include "large_pages.hpp"
 #include "polynomial.hpp"
 
 namespace smol {
@@ -19,7 +20,7 @@ struct Piece {
     uint16_t bytes, chars;
     uint8_t flags;  // union of the characters' CharTable flags, and kNotPunct
     uint8_t unused;
-    uint64_t hash;  // polynomial.hpp; in Vietnamese the number of the syllable, which knows the rest
+    uint64_t hash;  // polynomial.hpp; in Vietnamese the address of the Syllable, which knows the rest
 };
 
 // Chunks and their pieces must fit.
@@ -75,11 +76,16 @@ class Memo {
     // A look-up is two reads from memory, one after the other: a slot, then its entry. Asked for some chunks ahead, they
     // overlap with the work on the chunks before.
     void expect_slot(uint64_t hash) const { __builtin_prefetch(&slots_[hash >> 32 & mask_]); }
+    // An entry is seldom more than a few slots from its place.
     void expect_entry(uint64_t hash) const {
-        const Slot slot = slots_[hash >> 32 & mask_];
-        if (slot.tag == static_cast<uint32_t>(hash >> 32)) {
+        const uint32_t tag = static_cast<uint32_t>(hash >> 32);
+        for (size_t i = 0; i < 6; ++i) {
+            const Slot slot = slots_[(tag + i) & mask_];
+            if (slot.unit == 0) return;
+            if (slot.tag != tag) continue;
             __builtin_prefetch(&units_[slot.unit]);
             __builtin_prefetch(reinterpret_cast<const char*>(&units_[slot.unit]) + 64);
+            return;
         }
     }
 
@@ -116,7 +122,7 @@ class Memo {
     struct Slot {  // its place follows from the tag, so growing reads no entries
         uint32_t tag = 0, unit = 0;
     };
-    static void write(std::vector<uint64_t>& units, std::string_view key, const std::vector<Piece>& pieces,
+    static void write(Table<uint64_t>& units, std::string_view key, const std::vector<Piece>& pieces,
                       uint16_t first, uint16_t last, bool special) {
         const size_t unit = units.size();
         const size_t body = sizeof(Entry) + pieces.size() * sizeof(Piece);
@@ -139,7 +145,7 @@ class Memo {
         slots_[i] = slot;
     }
     void grow() {
-        std::vector<Slot> old = std::move(slots_);
+        Table<Slot> old = std::move(slots_);
         slots_.assign(old.size() * 2, Slot{});
         mask_ = slots_.size() - 1;
         for (const Slot slot : old) {
@@ -148,8 +154,8 @@ class Memo {
     }
 
     const size_t max_bytes_;
-    std::vector<uint64_t> units_, passing_;
-    std::vector<Slot> slots_;
+    Table<uint64_t> units_, passing_;
+    Table<Slot> slots_;
     size_t mask_ = 0, count_ = 0;
 };
 

@@ -221,11 +221,8 @@ smol::Syllable to_syllable(PyObject* tuple) {
                           &punctuation, &digit_first, &title_first))
         throw PythonError();
     s.lower = lower;
-    s.title = title;
-    s.upper = upper;
-    s.punctuation = punctuation;
-    s.digit_first = digit_first;
-    s.title_first = title_first;
+    s.kinds = static_cast<uint8_t>((title ? s.kTitle : 0) | (upper ? s.kUpper : 0) | (punctuation ? s.kPunctuation : 0) |
+                                   (digit_first ? s.kDigitFirst : 0) | (title_first ? s.kTitleFirst : 0));
     return s;
 }
 

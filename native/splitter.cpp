@@ -245,7 +245,7 @@ void Splitter::forget_all() {
     partial_ = {};
     memo_.clear();
     syllables_.clear();
-    numbers_.clear();
+    places_.clear();
 }
 
 void Splitter::forget() {

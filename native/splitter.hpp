@@ -1,6 +1,5 @@
 // From a text to its words, chunk by chunk, with a memory of chunks.
 #pragma once
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -47,7 +46,7 @@ class Splitter {
     std::unique_ptr<CrfModel> crf;
 
   private:
-    static constexpr size_t kSyllableBytes = sizeof(Syllable) + 80;  // with its place in numbers_
+    static constexpr size_t kSyllableBytes = sizeof(Syllable) + 80;  // with its entry in places_
     static constexpr size_t kAhead = 16;
     struct Chunk {  // a run without white space
         uint32_t offset;
@@ -86,7 +85,7 @@ class Splitter {
     // The entry of a chunk that is not in the memory, or null where it cannot be made here.
     const Entry* take_chunk(std::string_view chunk, uint64_t hash);
     const Entry* take_syllables(std::string_view chunk, uint64_t hash);
-    uint32_t number_of(std::string_view text, const Syllable& syllable);
+    const Syllable* remember(std::string_view text, const Syllable& syllable);
     void forget_all();
     bool full() const { return memo_.full(syllables_.size() * kSyllableBytes); }
     const Entry* keep(std::string_view chunk, uint64_t hash, const std::vector<Piece>& pieces, const Split& split);
@@ -100,9 +99,9 @@ class Splitter {
     std::vector<Ends> ends_;
     bool learned_ = false;
     Partial partial_;
-    // Vietnamese: each different syllable once, and its number. What a text uses is not moved while it grows.
-    std::deque<Syllable> syllables_;
-    std::unordered_map<std::string, uint32_t> numbers_;
+    // Vietnamese: each different syllable once, and where it is.
+    Syllables syllables_;
+    std::unordered_map<std::string, const Syllable*> places_;
 };
 
 }  // namespace smol

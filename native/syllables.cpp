@@ -9,15 +9,11 @@
 
 namespace smol {
 
-// The number of a syllable; a memory that is full only counts on, and forgets before the next text.
-uint32_t Splitter::number_of(std::string_view text, const Syllable& syllable) {
-    const auto number = static_cast<uint32_t>(syllables_.size());
-    if (full()) {
-        syllables_.push_back(syllable);
-        return number;
-    }
-    const auto [place, added] = numbers_.try_emplace(std::string(text), number);
-    if (added) syllables_.push_back(syllable);
+// Where a syllable is from now on; a memory that is full remembers no texts, and forgets all before the next text.
+const Syllable* Splitter::remember(std::string_view text, const Syllable& syllable) {
+    if (full()) return syllables_.add(syllable);
+    const auto [place, added] = places_.try_emplace(std::string(text), nullptr);
+    if (added) place->second = syllables_.add(syllable);
     return place->second;
 }
 
@@ -41,15 +37,16 @@ const Entry* Splitter::take_syllables(std::string_view chunk, uint64_t hash) {
             Piece piece{};
             piece.offset = static_cast<uint16_t>(begin - chunk.data());
             piece.bytes = static_cast<uint16_t>(p - begin);
-            auto known = numbers_.find(text);
-            if (known != numbers_.end()) {
-                piece.hash = known->second;
+            const Syllable* place;
+            if (const auto known = places_.find(text); known != places_.end()) {
+                place = known->second;
             } else {
                 Syllable syllable;
                 if (!make_syllable(*chars_, *crf, {chars.data() + at, static_cast<size_t>(end - at)}, text, syllable))
                     return nullptr;
-                piece.hash = number_of(text, syllable);
+                place = remember(text, syllable);
             }
+            piece.hash = reinterpret_cast<uintptr_t>(place);
             pieces.push_back(piece);
             at = end;
         }
@@ -76,7 +73,7 @@ Splitter::Outcome Splitter::split_vietnamese(Document& doc, std::vector<std::str
         const uint32_t offset = chunks_[i].offset;
         for (const Piece& piece : *entry) {
             doc.words.emplace_back(offset + piece.offset, piece.bytes, 0, 0, 0);
-            syllables.push_back(&syllables_[piece.hash]);
+            syllables.push_back(reinterpret_cast<const Syllable*>(static_cast<uintptr_t>(piece.hash)));
             __builtin_prefetch(syllables.back());
         }
     }
@@ -138,7 +135,7 @@ void Splitter::learn_syllables(const std::string& chunk,
         Piece piece{};
         piece.offset = static_cast<uint16_t>(begin - chunk.data());
         piece.bytes = static_cast<uint16_t>(text.size());
-        piece.hash = number_of(text, syllable);
+        piece.hash = reinterpret_cast<uintptr_t>(remember(text, syllable));
         pieces.push_back(piece);
     }
     memo_.insert(chunk, hash, pieces, 0, 0, false);

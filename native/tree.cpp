@@ -199,11 +199,11 @@ std::unique_ptr<CrfModel> build_crf(const CharTable& chars, PyObject* weights, i
     };
     for (i = 0; i < PyList_GET_SIZE(pairs); ++i) {
         PyObject* pair = PyList_GET_ITEM(pairs, i);
-        model->pairs.set(small(item(pair, 0)), small(item(pair, 1)), static_cast<uint8_t>(number(item(pair, 2)) & 3));
+        model->pairs.add(CrfModel::pair(small(item(pair, 0)), small(item(pair, 1))) | (number(item(pair, 2)) & 3));
     }
     for (i = 0; i < PyList_GET_SIZE(triples); ++i) {
         PyObject* triple = PyList_GET_ITEM(triples, i);
-        model->triples.insert(
+        model->triples.add(
             CrfModel::triple(small(item(triple, 0)), small(item(triple, 1)), small(item(triple, 2))));
     }
     for (i = 0; i < PyList_GET_SIZE(known); ++i) {

@@ -26,7 +26,7 @@ void append_utf8(std::string& out, uint32_t c) {
 
 void measure(const CharTable& chars, std::string_view utf8, Syllable& out) {
     out.flags = flags_of(chars, utf8);
-    out.chars = count_chars(utf8.data(), utf8.size());
+    out.chars = static_cast<uint16_t>(count_chars(utf8.data(), utf8.size()));
     out.hash = polynomial(utf8);
 }
 
@@ -47,8 +47,10 @@ bool make_syllable(const CharTable& chars, const CrfModel& m, std::u32string_vie
         digit &= (f & kDigitValue) != 0;
         append_utf8(lower, c < m.lower.size() ? m.lower[c] : static_cast<uint32_t>(c));
     }
-    out.upper = upper && !upper_fails;
-    out.title = title && !title_fails;
+    auto set = [&out](bool holds, unsigned kind) { out.kinds |= static_cast<uint8_t>(holds ? kind : 0); };
+    out.kinds = 0;
+    set(upper && !upper_fails, Syllable::kUpper);
+    set(title && !title_fails, Syllable::kTitle);
     const auto known = m.known.find(lower);
     // Added one by one in CRFsuite's order, so that the sums are the same doubles.
     out.own = m.bias;
@@ -58,12 +60,12 @@ bool make_syllable(const CharTable& chars, const CrfModel& m, std::u32string_vie
         out.as_next = known->second.as_next;
         out.lower = known->second.number;
     }
-    if (out.upper) out.own += m.is_upper;
-    if (out.title) out.own += m.is_title;
+    if (out.is(Syllable::kUpper)) out.own += m.is_upper;
+    if (out.is(Syllable::kTitle)) out.own += m.is_title;
     if (digit) out.own += m.is_digit;
-    out.punctuation = kPunctuation.find(utf8) != kPunctuation.npos;
-    out.digit_first = (chars[s[0]] & kDigitValue) != 0;
-    out.title_first = (chars[s[0]] & (kUpper | kTitle)) != 0;
+    set(kPunctuation.find(utf8) != kPunctuation.npos, Syllable::kPunctuation);
+    set(chars[s[0]] & kDigitValue, Syllable::kDigitFirst);
+    set(chars[s[0]] & (kUpper | kTitle), Syllable::kTitleFirst);
     measure(chars, utf8, out);
     return true;
 }
@@ -73,38 +75,42 @@ void find_words(const CrfModel& m, const std::vector<const Syllable*>& s, std::v
     continues.assign(n, 0);
     if (n == 0) return;
 
-    // bigram[i]: syllables i-1 and i; trigram[i]: i-2, i-1 and i.
-    auto pair_flags = [&m](const Syllable* a, const Syllable* b) -> uint8_t {
-        return a->lower && b->lower ? m.pairs.find(a->lower, b->lower) : uint8_t{0};
-    };
-    std::vector<uint8_t> bigram(n + 2, 0), trigram(n + 3, 0);
+    // Of syllable i: whether i-1 and i are a bigram, whether i-2, i-1 and i are a trigram, and from which label the best way
+    // to each label comes.
+    enum : uint8_t { kBigram = 1, kTrigram = 2, kFromSecond = 4 };
+    std::vector<uint8_t> marks(n + 2, 0);
+    std::vector<size_t> trigrams;  // where one may end
     constexpr size_t kAhead = 8;
     for (size_t i = 1; i < n; ++i) {
-        if (i + kAhead < n) m.pairs.expect(s[i + kAhead - 1]->lower, s[i + kAhead]->lower);
-        const uint8_t flags = pair_flags(s[i - 1], s[i]);
-        bigram[i] = flags & CrfModel::kBigram;
-        if (flags & CrfModel::kStartsTrigram && i + 1 < n && s[i + 1]->lower)
-            trigram[i + 1] = m.triples.count(CrfModel::triple(s[i - 1]->lower, s[i]->lower, s[i + 1]->lower)) != 0;
+        if (i + kAhead < n) m.pairs.expect(CrfModel::pair(s[i + kAhead - 1]->lower, s[i + kAhead]->lower));
+        if (!s[i - 1]->lower || !s[i]->lower) continue;
+        const uint64_t found = m.pairs.find(CrfModel::pair(s[i - 1]->lower, s[i]->lower));
+        marks[i] = found & CrfModel::kBigram;
+        if (found & CrfModel::kStartsTrigram && i + 1 < n && s[i + 1]->lower) {
+            m.triples.expect(CrfModel::triple(s[i - 1]->lower, s[i]->lower, s[i + 1]->lower));
+            trigrams.push_back(i + 1);
+        }
     }
+    for (const size_t i : trigrams)
+        if (m.triples.find(CrfModel::triple(s[i - 2]->lower, s[i - 1]->lower, s[i]->lower))) marks[i] |= kTrigram;
 
     // CRFsuite's Viterbi: the first label wins ties, scores are added as it adds them.
-    std::vector<uint8_t> back(n, 0);  // bit j: the best label before label j
     Pair score;
     for (size_t i = 0; i < n; ++i) {
         Pair state = s[i]->own;
         if (i > 0) {
             state += s[i - 1]->as_previous;
-            if (s[i - 1]->title) state += m.previous_title;
-            if (s[i - 1]->upper) state += m.previous_upper;
-            if (bigram[i]) state += m.previous_bigram;
-            if (trigram[i]) state += m.previous_trigram;
+            if (s[i - 1]->is(Syllable::kTitle)) state += m.previous_title;
+            if (s[i - 1]->is(Syllable::kUpper)) state += m.previous_upper;
+            if (marks[i] & kBigram) state += m.previous_bigram;
+            if (marks[i] & kTrigram) state += m.previous_trigram;
         }
         if (i + 1 < n) {
             state += s[i + 1]->as_next;
-            if (s[i + 1]->title) state += m.next_title;
-            if (s[i + 1]->upper) state += m.next_upper;
-            if (bigram[i + 1]) state += m.next_bigram;
-            if (trigram[i + 2]) state += m.next_trigram;
+            if (s[i + 1]->is(Syllable::kTitle)) state += m.next_title;
+            if (s[i + 1]->is(Syllable::kUpper)) state += m.next_upper;
+            if (marks[i + 1] & kBigram) state += m.next_bigram;
+            if (marks[i + 2] & kTrigram) state += m.next_trigram;
         }
         if (i == 0) {
             score = state;
@@ -115,7 +121,7 @@ void find_words(const CrfModel& m, const std::vector<const Syllable*>& s, std::v
             const double from0 = score.of[0] + m.transition[0].of[to];
             const double from1 = score.of[1] + m.transition[1].of[to];
             const bool second = from0 < from1;
-            back[i] |= static_cast<uint8_t>(second << to);
+            marks[i] |= static_cast<uint8_t>(unsigned{second} * kFromSecond << to);
             next.of[to] = (second ? from1 : from0) + state.of[to];
         }
         score = next;
@@ -123,9 +129,10 @@ void find_words(const CrfModel& m, const std::vector<const Syllable*>& s, std::v
     int label = score.of[0] < score.of[1];
     for (size_t i = n; i-- > 1;) {
         const Syllable &here = *s[i], &before = *s[i - 1];
-        continues[i] = label == m.inside && !here.punctuation && !before.punctuation && !here.digit_first &&
-                       !before.digit_first && !(here.title_first && !before.title_first);
-        label = back[i] >> label & 1;
+        continues[i] = label == m.inside && !(here.kinds & (Syllable::kPunctuation | Syllable::kDigitFirst)) &&
+                       !(before.kinds & (Syllable::kPunctuation | Syllable::kDigitFirst)) &&
+                       !(here.is(Syllable::kTitleFirst) && !before.is(Syllable::kTitleFirst));
+        label = (marks[i] / kFromSecond) >> label & 1;
     }
 }
 

@@ -11,10 +11,10 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "large_pages.hpp"
 #include "pattern.hpp"
 #include "words.hpp"
 
@@ -29,55 +29,79 @@ struct Pair {  // one value per label
     }
 };
 
-struct Syllable {
-    Pair own;              // bias, lower, isupper, istitle, isdigit, added in this order
-    Pair as_previous;      // -1:word.lower() for the syllable behind it
-    Pair as_next;          // +1:word.lower() for the syllable before it
-    uint32_t lower = 0;    // number of its lower case in pyvi's dictionary, 0 when it is not there
-    bool title = false, upper = false;  // istitle(), isupper()
-    bool punctuation = false;           // "in string.punctuation"
-    bool digit_first = false, title_first = false;  // of the first character
-    // As in Word.
-    uint8_t flags = 0;
-    uint32_t chars = 0;
-    uint64_t hash = 0;
+// One line of the processor's cache: there is one look at each syllable of a text.
+struct alignas(64) Syllable {
+    Pair own;            // bias, lower, isupper, istitle, isdigit, added in this order
+    Pair as_previous;    // -1:word.lower() for the syllable behind it
+    Pair as_next;        // +1:word.lower() for the syllable before it
+    uint64_t hash = 0;   // as in Word
+    uint32_t lower = 0;  // number of its lower case in pyvi's dictionary, 0 when it is not there
+    uint16_t chars = 0;  // as in Word
+    uint8_t flags = 0;   // as in Word
+    uint8_t kinds = 0;
+    enum : uint8_t {
+        kTitle = 1,        // istitle()
+        kUpper = 2,        // isupper()
+        kPunctuation = 4,  // "in string.punctuation"
+        kDigitFirst = 8,   // of the first character
+        kTitleFirst = 16,
+    };
+    bool is(unsigned kind) const { return kinds & kind; }
 };
+static_assert(sizeof(Syllable) == 64, "one line");
 
-// Pairs of numbers below 2^21 with a few flags, in one flat table: it is asked once per syllable.
-class PairTable {
+// Syllables, each at one place until all are forgotten.
+class Syllables {
   public:
-    PairTable() : slots_(16, 0) {}
-    void set(uint32_t a, uint32_t b, uint8_t flags) {
-        if (++count_ * 2 > slots_.size()) grow();
-        place(key(a, b) | flags);
+    const Syllable* add(const Syllable& syllable) {
+        if (size_ % kBlock == 0) blocks_.emplace_back().reserve(kBlock);
+        ++size_;
+        return &blocks_.back().emplace_back(syllable);
     }
-    // Fetches what `find` will read, some pairs ahead.
-    void expect(uint32_t a, uint32_t b) const { __builtin_prefetch(&slots_[start(key(a, b))]); }
-    // 0 when the pair is not in the table.
-    uint8_t find(uint32_t a, uint32_t b) const {
-        const uint64_t wanted = key(a, b);
-        for (size_t i = start(wanted);; i = (i + 1) & (slots_.size() - 1)) {
-            if (slots_[i] == 0) return 0;
-            if ((slots_[i] & ~kFlags) == wanted) return static_cast<uint8_t>(slots_[i] & kFlags);
-        }
+    size_t size() const { return size_; }
+    void clear() {
+        blocks_.clear();
+        size_ = 0;
     }
 
   private:
-    static constexpr uint64_t kFlags = 0xFF;
-    static uint64_t key(uint32_t a, uint32_t b) { return uint64_t{a} << 29 | uint64_t{b} << 8; }
-    size_t start(uint64_t key) const { return (key * 0x9E3779B97F4A7C15u >> 32) & (slots_.size() - 1); }
+    static constexpr size_t kBlock = 1 << 15;
+    std::vector<Table<Syllable>> blocks_;
+    size_t size_ = 0;
+};
+
+// Numbers (not 0) with a few flags each, in one flat table: it is asked once per syllable. The bits of kFlags are no part
+// of a number.
+template <uint64_t kFlags>
+class NumberTable {
+  public:
+    NumberTable() : slots_(16, 0) {}
+    void add(uint64_t value) {
+        if (++count_ * 2 > slots_.size()) grow();
+        place(value);
+    }
+    // Fetches what `find` will read, some numbers ahead.
+    void expect(uint64_t number) const { __builtin_prefetch(&slots_[start(number)]); }
+    // The number with its flags; 0 when it is not in the table.
+    uint64_t find(uint64_t number) const {
+        for (size_t i = start(number);; i = (i + 1) & (slots_.size() - 1))
+            if (slots_[i] == 0 || (slots_[i] & ~kFlags) == number) return slots_[i];
+    }
+
+  private:
+    size_t start(uint64_t number) const { return (number * 0x9E3779B97F4A7C15u >> 32) & (slots_.size() - 1); }
     void place(uint64_t value) {
         size_t i = start(value & ~kFlags);
         while (slots_[i] != 0) i = (i + 1) & (slots_.size() - 1);
         slots_[i] = value;
     }
     void grow() {
-        std::vector<uint64_t> old = std::move(slots_);
+        Table<uint64_t> old = std::move(slots_);
         slots_.assign(old.size() * 2, 0);
         for (const uint64_t value : old)
             if (value != 0) place(value);
     }
-    std::vector<uint64_t> slots_;
+    Table<uint64_t> slots_;
     size_t count_ = 0;
 };
 
@@ -97,11 +121,12 @@ struct CrfModel {
     Pair transition[2];  // [from].of[to]
     int inside = 1;      // the label I_W
 
-    // pyvi's dictionary: pairs and triples of numbers of lower-case syllables.
+    // pyvi's dictionary: pairs and triples of numbers (below 2^21, not 0) of lower-case syllables.
     enum : uint8_t { kBigram = 1, kStartsTrigram = 2 };
-    PairTable pairs;
-    std::unordered_set<uint64_t> triples;
+    NumberTable<kBigram | kStartsTrigram> pairs;
+    NumberTable<0> triples;
 
+    static uint64_t pair(uint32_t a, uint32_t b) { return uint64_t{a} << 29 | uint64_t{b} << 8; }
     static uint64_t triple(uint32_t a, uint32_t b, uint32_t c) {
         return uint64_t{a} << 42 | uint64_t{b} << 21 | c;
     }
