@@ -50,7 +50,7 @@ class Buckets {
     uint32_t bucket(uint32_t hash) const {
         return static_cast<uint32_t>(static_cast<unsigned __int128>(inverse_ * hash) * num_buckets_ >> 64);
     }
-    void prefetch(uint32_t bucket) const {
+    SMOL_FETCHES void prefetch(uint32_t bucket) const {
         if (!all_) __builtin_prefetch(&kept_[bucket >> 6]);
     }
     // Replaces the n buckets by the rows of those that have one, in their order; returns how many.

@@ -47,8 +47,8 @@ class Memo {
     explicit Memo(size_t max_bytes) : max_bytes_(max_bytes) { clear(); }
 
     // A look-up waits for two places in memory, one after the other; these fetch them for several words at once.
-    void prefetch_slot(uint64_t hash) const { __builtin_prefetch(&slots_[hash >> 32 & mask_]); }
-    void prefetch_entry(uint64_t hash) const {
+    SMOL_FETCHES void prefetch_slot(uint64_t hash) const { __builtin_prefetch(&slots_[hash >> 32 & mask_]); }
+    SMOL_FETCHES void prefetch_entry(uint64_t hash) const {
         const uint32_t tag = static_cast<uint32_t>(hash >> 32);
         size_t i = tag & mask_;
         while (slots_[i].unit != 0 && slots_[i].tag != tag) i = (i + 1) & mask_;

@@ -1,7 +1,7 @@
 // A bounded memory of chunks: bytes of a chunk -> its pieces.
 //
 // Keys are compared byte by byte, so two chunks are never mistaken for each other. Entries lie in one block each
-// (head, pieces, key), which a hit reads in one go. Between two texts, a memory that has reached its limit is emptied; what
+// (head, pieces, rest of the key), which a hit reads in one go. Between two texts, a memory that has reached its limit is emptied; what
 // is in use comes back at the cost of a miss.
 #pragma once
 #include <cstdint>
@@ -26,58 +26,68 @@ struct Piece {
 // Chunks and their pieces must fit.
 constexpr size_t kMaxKeyBytes = 0xFFFF, kMaxPieces = 0x7FFF;
 
+// A chunk (of at least a byte) and its first eight bytes, which are all of it for most: neither its hash nor a comparison
+// depends on its length then.
+struct Key {
+    explicit Key(std::string_view bytes_) : bytes(bytes_), head(head_of(bytes.data(), bytes.size())) {}
+    // `end`: of the text in which it is.
+    Key(std::string_view bytes_, const char* end) : bytes(bytes_), head(head_of(bytes.data(), bytes.size(), end)) {}
+    uint64_t hash() const {
+        auto mix = [](uint64_t h, uint64_t v) {
+            h = (h ^ v) * 0xD6E8FEB86659FD93u;
+            return h ^ h >> 32;
+        };
+        const size_t n = bytes.size();
+        uint64_t h = mix(n * 0x9E3779B97F4A7C15u, head);
+        if (n > 8) {
+            for (size_t i = 8; i + 8 < n; i += 8) h = mix(h, load<uint64_t>(bytes.data() + i));
+            h = mix(h, load<uint64_t>(bytes.data() + n - 8));
+        }
+        h *= 0xD6E8FEB86659FD93u;
+        return h ^ h >> 29;
+    }
+    std::string_view bytes;
+    uint64_t head;
+};
+
 struct Entry {
     uint16_t key_bytes;
     uint16_t pieces : 15;
     uint16_t special : 1;  // spaCy's second pass changed or might have changed this chunk
     uint16_t first, last;  // Split::first, Split::last
+    uint64_t head;         // of the key
 
     const Piece* begin() const { return reinterpret_cast<const Piece*>(this + 1); }
     const Piece* end() const { return begin() + pieces; }
-    const char* key() const { return reinterpret_cast<const char*>(end()); }
-};
-static_assert(sizeof(Entry) == 8 && sizeof(Piece) == 16, "blocks are laid out in units of eight bytes");
-
-// Lengths below 16, which nearly all chunks have, take no loop: two reads that may overlap.
-inline uint64_t hash_bytes(const char* p, size_t n) {
-    auto mix = [](uint64_t h, uint64_t v) {
-        h = (h ^ v) * 0xD6E8FEB86659FD93u;
-        return h ^ h >> 32;
-    };
-    uint64_t h = n * 0x9E3779B97F4A7C15u;
-    for (; n >= 16; n -= 8, p += 8) h = mix(h, load<uint64_t>(p));
-    if (n >= 8) {
-        h = mix(mix(h, load<uint64_t>(p)), load<uint64_t>(p + n - 8));
-    } else if (n >= 4) {
-        h = mix(h, load<uint32_t>(p) << 32 | load<uint32_t>(p + n - 4));
-    } else if (n > 0) {
-        h = mix(h, load<uint8_t>(p) << 16 | load<uint8_t>(p + n / 2) << 8 | load<uint8_t>(p + n - 1));
+    const char* rest() const { return reinterpret_cast<const char*>(end()); }  // of the key
+    bool is(const Key& key) const {
+        const size_t n = key.bytes.size();
+        return key_bytes == n && head == key.head && (n <= 8 || same_bytes(rest(), key.bytes.data() + 8, n - 8));
     }
-    h *= 0xD6E8FEB86659FD93u;
-    return h ^ h >> 29;
-}
+};
+static_assert(sizeof(Entry) == 16 && sizeof(Piece) == 16, "blocks are laid out in units of eight bytes");
 
 class Memo {
   public:
     explicit Memo(size_t max_bytes) : max_bytes_(max_bytes) { clear(); }
     bool full(size_t others) const { return bytes() + others > max_bytes_; }
 
-    const Entry* find(std::string_view key, uint64_t hash) const {
+    const Entry* find(const Key& key, uint64_t hash) const {
         const uint32_t tag = static_cast<uint32_t>(hash >> 32);
         for (size_t i = tag & mask_;; i = (i + 1) & mask_) {
             const Slot slot = slots_[i];
             if (slot.unit == 0) return nullptr;
             if (slot.tag != tag) continue;
             const Entry* entry = at(slot.unit);
-            if (entry->key_bytes == key.size() && same_bytes(entry->key(), key.data(), key.size())) return entry;
+            if (entry->is(key)) return entry;
         }
     }
 
     // A look-up is two reads from memory, one after the other: a slot, then its entry. Asked for some chunks ahead, they
     // overlap with the work on the chunks before.
-    void expect_slot(uint64_t hash) const { __builtin_prefetch(&slots_[hash >> 32 & mask_]); }
+    SMOL_FETCHES void expect_slot(uint64_t hash) const { __builtin_prefetch(&slots_[hash >> 32 & mask_]); }
     // An entry is seldom more than a few slots from its place.
-    void expect_entry(uint64_t hash) const {
+    SMOL_FETCHES void expect_entry(uint64_t hash) const {
         const uint32_t tag = static_cast<uint32_t>(hash >> 32);
         for (size_t i = 0; i < 6; ++i) {
             const Slot slot = slots_[(tag + i) & mask_];
@@ -90,7 +100,7 @@ class Memo {
     }
 
     // Pointers to entries hold until the next call of `insert`, `pass` or `clear`.
-    const Entry* insert(std::string_view key, uint64_t hash, const std::vector<Piece>& pieces, uint16_t first,
+    const Entry* insert(const Key& key, uint64_t hash, const std::vector<Piece>& pieces, uint16_t first,
                         uint16_t last, bool special) {
         if ((count_ + 1) * 3 > slots_.size() * 2) grow();
         const size_t unit = units_.size();
@@ -103,7 +113,7 @@ class Memo {
     // An entry that is not remembered, for the rest of a text that filled the memory.
     const Entry* pass(const std::vector<Piece>& pieces, uint16_t first, uint16_t last, bool special) {
         passing_.clear();
-        write(passing_, {}, pieces, first, last, special);
+        write(passing_, Key(" "), pieces, first, last, special);
         return reinterpret_cast<const Entry*>(passing_.data());
     }
 
@@ -122,21 +132,22 @@ class Memo {
     struct Slot {  // its place follows from the tag, so growing reads no entries
         uint32_t tag = 0, unit = 0;
     };
-    static void write(Table<uint64_t>& units, std::string_view key, const std::vector<Piece>& pieces,
-                      uint16_t first, uint16_t last, bool special) {
-        const size_t unit = units.size();
+    static void write(Table<uint64_t>& units, const Key& key, const std::vector<Piece>& pieces, uint16_t first,
+                      uint16_t last, bool special) {
+        const size_t unit = units.size(), n = key.bytes.size();
         const size_t body = sizeof(Entry) + pieces.size() * sizeof(Piece);
-        units.resize(unit + (body + key.size() + 7) / 8);
+        units.resize(unit + (body + (n > 8 ? n - 8 : 0) + 7) / 8);
         char* block = reinterpret_cast<char*>(&units[unit]);
         Entry entry{};
-        entry.key_bytes = static_cast<uint16_t>(key.size());
+        entry.key_bytes = static_cast<uint16_t>(n);
         entry.pieces = static_cast<uint16_t>(pieces.size()) & kMaxPieces;
         entry.special = special;
         entry.first = first;
         entry.last = last;
+        entry.head = key.head;
         std::memcpy(block, &entry, sizeof entry);
         if (!pieces.empty()) std::memcpy(block + sizeof entry, pieces.data(), pieces.size() * sizeof(Piece));
-        if (!key.empty()) std::memcpy(block + body, key.data(), key.size());
+        if (n > 8) std::memcpy(block + body, key.bytes.data() + 8, n - 8);
     }
     const Entry* at(uint32_t unit) const { return reinterpret_cast<const Entry*>(&units_[unit]); }
     void place(Slot slot) {

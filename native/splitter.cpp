@@ -2,6 +2,7 @@
 #include "splitter.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <unordered_set>
 #include <utility>
 
@@ -40,30 +41,40 @@ std::vector<Piece> Splitter::pieces(std::string_view chunk,
     return out;
 }
 
+// In blocks of 64 bytes: where white space may start is known for a whole block before the first of its chunks is looked
+// at, so that the ends of chunks, which nothing foretells, are no branches.
 void Splitter::find_chunks(std::string_view text) {
+    constexpr size_t kBlock = 64;
     chunks_.clear();
-    const char *begin = text.data(), *p = begin, *end = begin + text.size();
-    while (p < end) {
-        const char* gap = p;
-        while (p < end) {
-            const unsigned n = space_at(*chars_, p);
-            if (!n) break;
-            p += n;
-        }
-        if (p == end) break;
-        const bool only_a_space = !chunks_.empty() && p - gap == 1 && *gap == ' ';
-        const char* chunk = p;
-        for (;;) {
-            // All bytes that can start no white space are skipped without a look at the table.
-            while (p < end && !may_start_space(static_cast<unsigned char>(*p))) ++p;
-            if (p == end || space_at(*chars_, p)) break;
-            ++p;
-        }
-        const size_t bytes = static_cast<size_t>(p - chunk);
-        chunks_.push_back({static_cast<uint32_t>(chunk - begin), static_cast<uint32_t>(bytes) & 0x7FFFFFFF, only_a_space,
-                           hash_bytes(chunk, bytes)});
+    const char* const begin = text.data();
+    size_t start = 0, last_end = 0;  // of the chunk at hand; of the one before
+    auto add = [&](size_t end) {
+        const bool only_a_space = !chunks_.empty() && start - last_end == 1 && begin[last_end] == ' ';
+        const size_t bytes = end - start;
+        chunks_.push_back({static_cast<uint32_t>(start), static_cast<uint32_t>(bytes) & 0x7FFFFFFF, only_a_space,
+                           Key({begin + start, bytes}, begin + text.size()).hash()});
         memo_.expect_slot(chunks_.back().hash);
+        last_end = end;
+    };
+    char rest[kBlock];
+    for (size_t block = 0; block < text.size(); block += kBlock) {
+        const char* p = begin + block;
+        if (text.size() - block < kBlock) {
+            std::memset(rest, 'a', kBlock);
+            std::memcpy(rest, p, text.size() - block);
+            p = rest;
+        }
+        uint64_t hits = 0;
+        for (size_t i = 0; i < kBlock; i += 8) hits |= may_start_space(p + i) << i;
+        for (; hits; hits &= hits - 1) {
+            const size_t place = block + static_cast<size_t>(__builtin_ctzll(hits));
+            const unsigned space = space_at(*chars_, begin + place);
+            if (!space) continue;
+            if (place > start) add(place);
+            start = place + space;
+        }
     }
+    if (text.size() > start) add(text.size());
 }
 
 // The second look at a text that was asked about: the words of the first one, and in their places those of the stretches
@@ -72,13 +83,13 @@ void Splitter::find_chunks(std::string_view text) {
 bool Splitter::fill_gaps(Document& doc) {
     Partial partial = std::exchange(partial_, {});
     if (partial.gaps.empty() || partial.text.data() != doc.text.data() || partial.text.size() != doc.text.size() ||
-        partial.hash != hash_bytes(doc.text.data(), doc.text.size()))
+        partial.hash != Key(doc.text).hash())
         return false;
     std::vector<const Entry*> found;
     size_t more = 0;
     for (const Gap& gap : partial.gaps) {
-        const std::string_view stretch = doc.text.substr(gap.offset, gap.bytes);
-        found.push_back(memo_.find(stretch, hash_bytes(stretch.data(), stretch.size())));
+        const Key stretch(doc.text.substr(gap.offset, gap.bytes));
+        found.push_back(memo_.find(stretch, stretch.hash()));
         if (!found.back()) return false;
         more += found.back()->pieces;
     }
@@ -118,7 +129,7 @@ Splitter::Outcome Splitter::split(Document& doc, std::vector<std::string>& unkno
 const Entry* Splitter::keep(std::string_view chunk, uint64_t hash, const std::vector<Piece>& pieces,
                             const Split& split) {
     if (full()) return memo_.pass(pieces, split.first(), split.last(), split.special);
-    return memo_.insert(chunk, hash, pieces, split.first(), split.last(), split.special);
+    return memo_.insert(Key(chunk), hash, pieces, split.first(), split.last(), split.special);
 }
 
 const Entry* Splitter::take_chunk(std::string_view chunk, uint64_t hash) {
@@ -174,7 +185,7 @@ bool Splitter::find_stretch(std::string_view text, size_t i, size_t& from, size_
     for (from = i; from > 0 && chunks_[from].only_a_space && bound(ends_[from - 1], ends_[from]); --from) {
     }
     for (to = i + 1; to < chunks_.size() && chunks_[to].only_a_space; ++to) {
-        const Entry* entry = memo_.find(chunks_[to].of(text), chunks_[to].hash);
+        const Entry* entry = memo_.find(Key(chunks_[to].of(text)), chunks_[to].hash);
         if (!entry) entry = take_chunk(chunks_[to].of(text), chunks_[to].hash);
         if (!entry || chunks_[to].offset - chunks_[from].offset > kMaxStretch) return false;
         ends_[to] = {entry->first, entry->last, 0};
@@ -211,7 +222,7 @@ Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>&
             const size_t start = chunks_[from].offset;
             const std::string_view stretch =
                 doc.text.substr(start, chunks_[to - 1].offset + chunks_[to - 1].bytes - start);
-            const Entry* whole = memo_.find(stretch, hash_bytes(stretch.data(), stretch.size()));
+            const Entry* whole = memo_.find(Key(stretch), Key(stretch).hash());
             if (whole) {
                 doc.words.resize(ends_[from].words_before);
                 add_words(*whole, start);
@@ -230,15 +241,16 @@ Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>&
     }
     if (unknown.empty()) return Outcome::kDone;
     if (i == chunks_.size())
-        partial_ = {doc.text, hash_bytes(doc.text.data(), doc.text.size()), std::move(doc.words), std::move(gaps)};
+        partial_ = {doc.text, Key(doc.text).hash(), std::move(doc.words), std::move(gaps)};
     return Outcome::kUnknown;
 }
 
 void Splitter::learn_tokens(const std::string& chunk, const std::vector<std::pair<uint32_t, uint32_t>>& tokens) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const uint64_t hash = hash_bytes(chunk.data(), chunk.size());
-    if (memo_.find(chunk, hash)) return;
-    memo_.insert(chunk, hash, pieces(chunk, tokens), 0, 0, true);
+    const Key key(chunk);
+    const uint64_t hash = key.hash();
+    if (memo_.find(key, hash)) return;
+    memo_.insert(key, hash, pieces(chunk, tokens), 0, 0, true);
 }
 
 void Splitter::forget_all() {

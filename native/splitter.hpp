@@ -78,7 +78,7 @@ class Splitter {
     // The memory's entry of a chunk, or null. Called for one chunk after the other.
     const Entry* recall(std::string_view text, size_t i) const {
         if (i + kAhead < chunks_.size()) memo_.expect_entry(chunks_[i + kAhead].hash);
-        return memo_.find(chunks_[i].of(text), chunks_[i].hash);
+        return memo_.find(Key(chunks_[i].of(text), text.data() + text.size()), chunks_[i].hash);
     }
     Outcome split_rules(Document& doc, std::vector<std::string>& unknown);
     Outcome split_vietnamese(Document& doc, std::vector<std::string>& unknown);

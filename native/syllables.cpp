@@ -123,8 +123,9 @@ Splitter::Outcome Splitter::split_vietnamese(Document& doc, std::vector<std::str
 void Splitter::learn_syllables(const std::string& chunk,
                                const std::vector<std::pair<Syllable, uint32_t>>& syllables) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const uint64_t hash = hash_bytes(chunk.data(), chunk.size());
-    if (chunk.size() > kMaxKeyBytes || syllables.size() > kMaxPieces || memo_.find(chunk, hash)) return;
+    const Key key(chunk);
+    const uint64_t hash = key.hash();
+    if (chunk.size() > kMaxKeyBytes || syllables.size() > kMaxPieces || memo_.find(key, hash)) return;
     std::vector<Piece> pieces;
     const char* p = chunk.data();
     for (auto [syllable, length] : syllables) {
@@ -138,7 +139,7 @@ void Splitter::learn_syllables(const std::string& chunk,
         piece.hash = reinterpret_cast<uintptr_t>(remember(text, syllable));
         pieces.push_back(piece);
     }
-    memo_.insert(chunk, hash, pieces, 0, 0, false);
+    memo_.insert(key, hash, pieces, 0, 0, false);
 }
 
 }  // namespace smol

@@ -81,7 +81,7 @@ class NumberTable {
         place(value);
     }
     // Fetches what `find` will read, some numbers ahead.
-    void expect(uint64_t number) const { __builtin_prefetch(&slots_[start(number)]); }
+    SMOL_FETCHES void expect(uint64_t number) const { __builtin_prefetch(&slots_[start(number)]); }
     // The number with its flags; 0 when it is not in the table.
     uint64_t find(uint64_t number) const {
         for (size_t i = start(number);; i = (i + 1) & (slots_.size() - 1))
