@@ -7,6 +7,8 @@
 #include <memory>
 #include <stdexcept>
 
+#include "blocks.hpp"
+
 namespace smol::language {
 namespace {
 
@@ -23,23 +25,6 @@ constexpr size_t kBatch = 4096;
 inline bool splits(char c) {
     const auto byte = static_cast<unsigned char>(c);
     return byte <= ' ' && (0x100003E01u >> byte & 1);
-}
-
-// The first splitting byte at or after p. Eight bytes at a time; a hit of the bit trick (a byte below '!', or one above
-// such a byte) is looked at again.
-inline const char* word_end(const char* p, const char* end) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    constexpr uint64_t ones = 0x0101010101010101u;
-    for (; end - p >= 8; p += 8) {
-        const uint64_t v = load<uint64_t>(p);
-        for (uint64_t hits = (v - ones * '!') & ~v & ones * 0x80; hits; hits &= hits - 1) {
-            const char* hit = p + (__builtin_ctzll(hits) >> 3);
-            if (splits(*hit)) return hit;
-        }
-    }
-#endif
-    while (p < end && !splits(*p)) ++p;
-    return p;
 }
 
 // clang forgets the type's alignment in templates; a copy of four bytes is a load too.
@@ -157,7 +142,8 @@ void Model::find_ngrams(std::string_view word, Sum& sum) const {
 }
 
 // Adds a word's rows; false when the text ends with it.
-bool Model::find_rows(std::string_view word, Sum& sum, Memo* memo) const {
+bool Model::find_rows(const Key& key, uint64_t hash, Sum& sum, Memo* memo) const {
+    const std::string_view word = key.bytes;
     const int32_t id = dictionary_.find(word, hash_word(word));
     const bool is_word = id < 0 ? word.substr(0, kLabel.size()) != kLabel : static_cast<uint32_t>(id) < num_words_;
     const bool ends = word == kEndOfSentence;
@@ -168,44 +154,47 @@ bool Model::find_rows(std::string_view word, Sum& sum, Memo* memo) const {
         if (maxn_ > 0 && !ends) find_ngrams(word, sum);
     }
     if (memo && !ends && sum.pending() - first <= 8 * kLongestKey)
-        memo->insert(word, memo_hash(word), sum.from(first), sum.pending() - first);
+        memo->insert(key, hash, sum.from(first), sum.pending() - first);
     return !ends;
 }
 
 bool Model::hidden(std::string_view text, std::vector<float>& mean, Memo& memo) const {
     Sum sum(rows_, dim_, mean);
-    std::string_view words[kAhead];
-    uint64_t hashes[kAhead];
-    const char *p = text.data(), *end = p + text.size();
-    bool open = true;
-    while (open && p < end) {
-        size_t n = 0;
-        while (n < kAhead && p < end) {
-            if (splits(*p)) {
-                ++p;
-                continue;
-            }
-            const char* stop = word_end(p + 1, end);
-            words[n] = {p, static_cast<size_t>(stop - p)};
-            p = stop;
-            if (words[n].size() > kLongestKey) {
-                hashes[n++] = 0;
-                continue;
-            }
-            hashes[n] = memo_hash(words[n]);
-            memo.prefetch_slot(hashes[n++]);
-        }
-        for (size_t i = 0; i < n; ++i) memo.prefetch_entry(hashes[i]);
-        for (size_t i = 0; i < n && open; ++i) {
-            const bool keep = words[i].size() <= kLongestKey;
-            const Memo::Entry* known = keep ? memo.find(words[i], hashes[i]) : nullptr;
-            if (known)
+    struct {
+        Key key{" "};
+        uint64_t hash = 0;
+    } words[kAhead];
+    size_t num_words = 0, start = 0;
+    const char* const end = text.data() + text.size();
+    // Adds the rows of the words that wait; false when the text ends with one of them.
+    auto look_up = [&] {
+        for (size_t i = 0; i < num_words; ++i) memo.prefetch_entry(words[i].hash);
+        for (size_t i = 0; i < num_words; ++i) {
+            const auto& [key, hash] = words[i];
+            const bool keep = key.bytes.size() <= kLongestKey;
+            if (const Memo::Entry* known = keep ? memo.find(key, hash) : nullptr)
                 sum.add(*known);
-            else
-                open = find_rows(words[i], sum, keep ? &memo : nullptr);
+            else if (!find_rows(key, hash, sum, keep ? &memo : nullptr))
+                return false;
         }
-    }
-    if (open) find_rows(kEndOfSentence, sum, nullptr);  // the newline that ends every line
+        num_words = 0;
+        return true;
+    };
+    auto ends_word = [&](size_t place) {
+        if (place > start) {
+            auto& word = words[num_words++];
+            word.key = Key(text.substr(start, place - start), end);
+            word.hash = place - start > kLongestKey ? 0 : word.key.hash();
+            memo.prefetch_slot(word.hash);
+        }
+        start = place + 1;
+        return num_words < kAhead || look_up();
+    };
+    bool open = true;
+    for_each_byte(text, [](Eight bytes) { return bytes.up_to_space(); },
+                  [&](size_t place) { return !splits(text[place]) || (open = ends_word(place)); });
+    open = open && ends_word(text.size()) && look_up();
+    if (open) find_rows(Key(kEndOfSentence), 0, sum, nullptr);  // the newline that ends every line
     return sum.finish();
 }
 

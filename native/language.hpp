@@ -125,7 +125,7 @@ class Model {
     class Sum;
     bool hidden(std::string_view text, std::vector<float>& mean);
     bool hidden(std::string_view text, std::vector<float>& mean, Memo& memo) const;
-    bool find_rows(std::string_view word, Sum& sum, Memo* memo) const;
+    bool find_rows(const Key& key, uint64_t hash, Sum& sum, Memo* memo) const;
     void find_ngrams(std::string_view word, Sum& sum) const;
 
     Loss loss_;

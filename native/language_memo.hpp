@@ -8,38 +8,26 @@
 #include <string_view>
 #include <vector>
 
-#include "bytes.hpp"
+#include "key.hpp"
 #include "large_pages.hpp"
 
 namespace smol::language {
 
-inline uint64_t memo_hash(std::string_view word) {
-    const char* p = word.data();
-    const size_t n = word.size();
-    uint64_t h = n * 0x9E3779B97F4A7C15u;
-    auto mix = [&h](uint64_t v) {
-        h = (h ^ v) * 0xD6E8FEB86659FD93u;
-        h ^= h >> 32;
-    };
-    if (n > 8) {
-        for (size_t i = 0; i + 8 < n; i += 8) mix(load<uint64_t>(p + i));
-        mix(load<uint64_t>(p + n - 8));
-    } else {
-        mix(short_key(p, n));
-    }
-    return h * 0xD6E8FEB86659FD93u;
-}
-
 class Memo {
   public:
-    // An entry in units of four bytes: the key's length and the number of rows, the rows, the key.
+    // An entry in units of four bytes: the key's length and the number of rows, the key's head, the rows, the key's rest.
     struct Entry {
         uint32_t key_bytes : 8;
         uint32_t num_rows : 24;
+        uint32_t head[2];
         const uint32_t* rows() const { return reinterpret_cast<const uint32_t*>(this + 1); }
-        const char* key() const { return reinterpret_cast<const char*>(rows() + num_rows); }
+        bool is(const Key& key) const {
+            return key_bytes == key.bytes.size() && std::memcmp(head, &key.head, sizeof head) == 0 &&
+                   key.has_rest(reinterpret_cast<const char*>(rows() + num_rows));
+        }
     };
-    static_assert(sizeof(Entry) == 4, "one unit");
+    static constexpr size_t kHead = sizeof(Entry) / 4;
+    static_assert(sizeof(Entry) == 4 * kHead, "whole units");
     static constexpr size_t kLongestKey = 64;
     // Units behind every entry that may be read (and mean nothing).
     static constexpr size_t kSlack = 8;
@@ -54,27 +42,28 @@ class Memo {
         while (slots_[i].unit != 0 && slots_[i].tag != tag) i = (i + 1) & mask_;
         __builtin_prefetch(&units_[slots_[i].unit]);
     }
-    const Entry* find(std::string_view word, uint64_t hash) const {
+    const Entry* find(const Key& word, uint64_t hash) const {
         const uint32_t tag = static_cast<uint32_t>(hash >> 32);
         for (size_t i = tag & mask_;; i = (i + 1) & mask_) {
             const Slot slot = slots_[i];
             if (slot.unit == 0) return nullptr;
             if (slot.tag != tag) continue;
             const Entry* entry = reinterpret_cast<const Entry*>(&units_[slot.unit]);
-            if (entry->key_bytes == word.size() && same_bytes(entry->key(), word.data(), word.size())) return entry;
+            if (entry->is(word)) return entry;
         }
     }
     // Words up to kLongestKey only. Entries found before may be gone afterwards.
-    void insert(std::string_view word, uint64_t hash, const uint32_t* rows, size_t num_rows) {
+    void insert(const Key& word, uint64_t hash, const uint32_t* rows, size_t num_rows) {
         if (bytes() > max_bytes_) clear();
         if ((count_ + 1) * 2 > slots_.size()) grow();
-        const size_t unit = units_.size() - kSlack;
-        units_.resize(units_.size() + 1 + num_rows + (word.size() + 3) / 4);
+        const size_t unit = units_.size() - kSlack, n = word.bytes.size(), rest = n > 8 ? n - 8 : 0;
+        units_.resize(units_.size() + kHead + num_rows + (rest + 3) / 4);
         uint32_t* block = &units_[unit];
-        const Entry entry{static_cast<uint32_t>(word.size()), static_cast<uint32_t>(num_rows) & 0xFFFFFF};
+        Entry entry{static_cast<uint32_t>(n) & 0xFF, static_cast<uint32_t>(num_rows) & 0xFFFFFF, {}};
+        std::memcpy(entry.head, &word.head, sizeof entry.head);
         std::memcpy(block, &entry, sizeof entry);
-        if (num_rows) std::memcpy(block + 1, rows, num_rows * sizeof *rows);
-        std::memcpy(block + 1 + num_rows, word.data(), word.size());
+        if (num_rows) std::memcpy(block + kHead, rows, num_rows * sizeof *rows);
+        if (rest) std::memcpy(block + kHead + num_rows, word.bytes.data() + 8, rest);
         place({static_cast<uint32_t>(hash >> 32), static_cast<uint32_t>(unit)});
         ++count_;
     }

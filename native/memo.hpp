@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "bytes.hpp"
+#include "key.hpp"
 #include "large_pages.hpp"
 #include "polynomial.hpp"
 
@@ -26,30 +26,6 @@ struct Piece {
 // Chunks and their pieces must fit.
 constexpr size_t kMaxKeyBytes = 0xFFFF, kMaxPieces = 0x7FFF;
 
-// A chunk (of at least a byte) and its first eight bytes, which are all of it for most: neither its hash nor a comparison
-// depends on its length then.
-struct Key {
-    explicit Key(std::string_view bytes_) : bytes(bytes_), head(head_of(bytes.data(), bytes.size())) {}
-    // `end`: of the text in which it is.
-    Key(std::string_view bytes_, const char* end) : bytes(bytes_), head(head_of(bytes.data(), bytes.size(), end)) {}
-    uint64_t hash() const {
-        auto mix = [](uint64_t h, uint64_t v) {
-            h = (h ^ v) * 0xD6E8FEB86659FD93u;
-            return h ^ h >> 32;
-        };
-        const size_t n = bytes.size();
-        uint64_t h = mix(n * 0x9E3779B97F4A7C15u, head);
-        if (n > 8) {
-            for (size_t i = 8; i + 8 < n; i += 8) h = mix(h, load<uint64_t>(bytes.data() + i));
-            h = mix(h, load<uint64_t>(bytes.data() + n - 8));
-        }
-        h *= 0xD6E8FEB86659FD93u;
-        return h ^ h >> 29;
-    }
-    std::string_view bytes;
-    uint64_t head;
-};
-
 struct Entry {
     uint16_t key_bytes;
     uint16_t pieces : 15;
@@ -61,8 +37,7 @@ struct Entry {
     const Piece* end() const { return begin() + pieces; }
     const char* rest() const { return reinterpret_cast<const char*>(end()); }  // of the key
     bool is(const Key& key) const {
-        const size_t n = key.bytes.size();
-        return key_bytes == n && head == key.head && (n <= 8 || same_bytes(rest(), key.bytes.data() + 8, n - 8));
+        return key_bytes == key.bytes.size() && head == key.head && key.has_rest(rest());
     }
 };
 static_assert(sizeof(Entry) == 16 && sizeof(Piece) == 16, "blocks are laid out in units of eight bytes");

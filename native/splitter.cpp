@@ -2,10 +2,10 @@
 #include "splitter.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <unordered_set>
 #include <utility>
 
+#include "blocks.hpp"
 #include "polynomial.hpp"
 
 namespace smol {
@@ -41,10 +41,7 @@ std::vector<Piece> Splitter::pieces(std::string_view chunk,
     return out;
 }
 
-// In blocks of 64 bytes: where white space may start is known for a whole block before the first of its chunks is looked
-// at, so that the ends of chunks, which nothing foretells, are no branches.
 void Splitter::find_chunks(std::string_view text) {
-    constexpr size_t kBlock = 64;
     chunks_.clear();
     const char* const begin = text.data();
     size_t start = 0, last_end = 0;  // of the chunk at hand; of the one before
@@ -56,24 +53,17 @@ void Splitter::find_chunks(std::string_view text) {
         memo_.expect_slot(chunks_.back().hash);
         last_end = end;
     };
-    char rest[kBlock];
-    for (size_t block = 0; block < text.size(); block += kBlock) {
-        const char* p = begin + block;
-        if (text.size() - block < kBlock) {
-            std::memset(rest, 'a', kBlock);
-            std::memcpy(rest, p, text.size() - block);
-            p = rest;
-        }
-        uint64_t hits = 0;
-        for (size_t i = 0; i < kBlock; i += 8) hits |= may_start_space(p + i) << i;
-        for (; hits; hits &= hits - 1) {
-            const size_t place = block + static_cast<size_t>(__builtin_ctzll(hits));
-            const unsigned space = space_at(*chars_, begin + place);
-            if (!space) continue;
+    // As may_start_space; and the E1 of most Vietnamese vowels is told by the B_ behind it, which no white space has.
+    auto may = [](Eight bytes) {
+        return bytes.up_to_space() | bytes.are(0xC2) | (bytes.are(0xE0, 0xFC) & ~bytes.followed_by(0xB0, 0xF0));
+    };
+    for_each_byte(text, may, [&](size_t place) {
+        if (const unsigned space = space_at(*chars_, begin + place)) {
             if (place > start) add(place);
             start = place + space;
         }
-    }
+        return true;
+    });
     if (text.size() > start) add(text.size());
 }
 

@@ -100,19 +100,6 @@ inline unsigned space_at(const CharTable& chars, const char* p) {
     return chars[c] & kSpace ? static_cast<unsigned>(q - p) : 0;
 }
 
-// Which of eight bytes may start white space, a bit each, the first byte's the lowest. Told by the byte itself; and for
-// the E1 of most Vietnamese vowels by the B_ that follows it, which no white space has.
-inline uint64_t may_start_space(const char* p) {
-    constexpr uint64_t ones = 0x0101010101010101u, high = ones * 0x80;
-    uint64_t v = 0;
-    for (int i = 0; i < 8; ++i) v |= uint64_t{static_cast<unsigned char>(p[i])} << 8 * i;  // one read where that is it
-    auto zeros = [](uint64_t x) { return ~(((x & ~high) + ~high) | x) & high; };  // 0x80 in the bytes that are 0
-    const uint64_t low = ~((v & ~high) + ones * (0x80 - 0x21)) & ~v & high;
-    const uint64_t before_b = zeros((v >> 8 & ones * 0xF0) ^ ones * 0xB0);
-    const uint64_t hits = low | zeros(v ^ ones * 0xC2) | (zeros((v & ones * 0xFC) ^ ones * 0xE0) & ~before_b);
-    return (hits >> 7) * 0x0102040810204080u >> 56;
-}
-
 inline std::u32string decode(std::string_view s) {
     std::u32string out;
     out.reserve(s.size());
