@@ -99,7 +99,7 @@ class TaskRecord(BaseModel):
         return found + self._problems_by_language()
 
     def _problems_by_language(self) -> list[str]:
-        found = []
+        found: list[str] = []
         if self.dropped_by_language is None:
             return found
         whole: Counter[str] = Counter()
