@@ -7,8 +7,6 @@ without saying so fails its task. Gives up: telling which document was lost; tha
 
 import json
 import os
-import resource
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,6 +21,7 @@ from filters.sampling import EpochRepeater, IntervalSampler
 from pipelines.errors import SourceError
 from pipelines.estimates import count_tokens
 from pipelines.histograms import ByLanguage, Histograms, Measured
+from pipelines.memory import LATER, process_peaks
 from pipelines.native_counts import NativeCounts, counts_now, counts_since
 from pipelines.traffic import Traffic
 from pipelines.writers import DocumentWriter, WrittenFile, reason_name
@@ -35,6 +34,7 @@ class TaskRecord(BaseModel):
     `native` says which documents the native core judged, and which stock code, and why.
     `histograms` are of what came to the filters and what they kept, `dropped_by_language` has what lies between, by
     reason; None in records of versions that counted none.
+    `memory_by_step`: what the worker's peak grew by in each step since the worker began (pipelines/memory.py).
     `requests` and `bytes_fetched` are what the attempt that succeeded asked of servers: files of the Hub and blobs.
     """
 
@@ -60,6 +60,7 @@ class TaskRecord(BaseModel):
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    memory_by_step: dict[str, int] = Field(default_factory=dict)
     step_seconds: dict[str, float] = Field(default_factory=dict)
     native: NativeCounts = Field(default_factory=NativeCounts)
     histograms: Histograms | None = None
@@ -229,7 +230,10 @@ class CommitStep(PipelineStep):
         record.native = counts_since(counted)
         record.seconds = round(time.perf_counter() - started, 3)
         record.cpu_seconds = round(time.process_time() - cpu, 3)
-        record.peak_memory_bytes = peak_memory_bytes()
+        peaks = process_peaks()
+        peaks.note(LATER)
+        record.memory_by_step = dict(peaks.by_step)
+        record.peak_memory_bytes = sum(record.memory_by_step.values())
         place = self.output_folder / self.output_dir / self.steps[-1].file_name(rank)
         if record.file is None:
             place.unlink(missing_ok=True)
@@ -278,12 +282,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def peak_memory_bytes() -> int:
-    """The most memory that this process has held, in bytes (Linux reports kB, macOS bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def read_record(path: Path) -> TaskRecord:

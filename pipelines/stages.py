@@ -16,6 +16,7 @@ from pipelines.config import SourceConfig
 from pipelines.errors import SourceError
 from pipelines.histograms import Measured, measured
 from pipelines.ledger import CommitStep
+from pipelines.memory import with_borders
 from pipelines.plan import Plan, PlannedSource
 from pipelines.readers import ReadFile, SourceReader
 from pipelines.run_layout import RunLayout
@@ -56,7 +57,8 @@ def build_steps(plan: Plan, source: PlannedSource, layout: RunLayout, rank: int)
     writer = DocumentWriter(work_dir / "documents", output=plan.output)
     counts = measured(filters)
     commit = _commit([reader, sampler, *filters, *repeater, writer], source, layout, traffic, counts)
-    return [reader, sampler, counts.drawn, *filters, counts.kept, *repeater, writer, commit]
+    chain = with_borders([reader, sampler, counts.drawn], filters, [counts.kept, *repeater, writer])
+    return [*chain, commit]
 
 
 def sampler_of(plan: Plan, source: PlannedSource, paths: Sequence[str]) -> IntervalSampler:

@@ -39,6 +39,8 @@ REPORT_VERSION = 1
 class SourceReport(Counts):
     """One source. Shares are of the tokens.
 
+    `memory_by_step` says what the highest of its tasks' peaks was made of.
+
     `asked_share` is by the configuration's weights, `planned_share` what the plan could give where a source is short.
     """
 
@@ -60,6 +62,7 @@ class SourceReport(Counts):
     tasks: int = 0
     seconds: float = 0
     peak_memory_bytes: int = 0
+    memory_by_step: dict[str, int] = Field(default_factory=dict)
     step_seconds: dict[str, float] = Field(default_factory=dict)
     histograms: Histograms | None = None
     dropped_by_language: ByLanguage | None = None
@@ -76,8 +79,9 @@ class SourceReport(Counts):
             steps.update(record.step_seconds)
         self.step_seconds = {step: round(seconds, 3) for step, seconds in steps.items()}
         self.seconds = sum(record.seconds for record in records)
-        self.peak_memory_bytes = max((record.peak_memory_bytes for record in records), default=0)
         if records:
+            highest = max(records, key=lambda record: record.peak_memory_bytes)
+            self.peak_memory_bytes, self.memory_by_step = highest.peak_memory_bytes, highest.memory_by_step
             self.histograms = summed(record.histograms for record in records)
             self.dropped_by_language = summed_drops(record.dropped_by_language for record in records)
 

@@ -18,6 +18,7 @@ from pipelines.report.pictures import (
     histograms,
     kept_bars,
     language_bars,
+    memory_bars,
     mixture_bars,
     step_bars,
 )
@@ -216,9 +217,15 @@ def _duplicates(report: RunReport) -> Iterable[str]:
 
 def _speed(report: RunReport) -> Iterable[str]:
     yield _heading("speed")
-    if picture := step_bars(report):
-        yield _plots(_figure(picture))
-    shown = (resources.steps, resources.slowest_steps, resources.slowest_tasks, resources.throughput)
+    figures = ((step_bars(report), "Time by step"), (memory_bars(report), "Peak memory of a worker by step"))
+    yield _plots(*(_figure(picture, caption) for picture, caption in figures if picture))
+    shown = (
+        resources.steps,
+        resources.memory_by_step,
+        resources.slowest_steps,
+        resources.slowest_tasks,
+        resources.throughput,
+    )
     for table in (make(report) for make in shown):
         if table.rows:
             yield f"<h3>{_text(table.title)}</h3>{_table(table)}"

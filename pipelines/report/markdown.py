@@ -48,6 +48,7 @@ def _tables(report: RunReport) -> Iterable[Table]:
         yield by_language.over_all(report)
     yield from tables.duplicates(report)
     yield resources.steps(report)
+    yield resources.memory_by_step(report)
     yield resources.slowest_steps(report)
     yield resources.slowest_tasks(report)
     yield resources.throughput(report)

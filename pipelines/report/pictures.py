@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from pipelines.histograms import LENGTH_BINS_PER_DOUBLING, OTHER, SCORE_BINS, Histogram
-from pipelines.quantities import show_count
+from pipelines.quantities import show_bytes, show_count
 from pipelines.report import plots
 from pipelines.report.by_language import MOST_LANGUAGES, shares
 from pipelines.report.data import RunReport, SourceReport
-from pipelines.report.resources import step_name
+from pipelines.report.resources import memory, step_name
 from pipelines.report.signals import SIGNALS
 from pipelines.report.tables import losses, percent
 
@@ -203,6 +203,14 @@ def step_bars(report: RunReport) -> str:
     whole = sum(seconds.values())
     rows = [(step_name(step), f"{n:,.1f} s, {n / whole:.0%}", ((n, "kept"),)) for step, n in seconds.most_common() if n]
     return plots.bars("Time by step", rows) if rows else ""
+
+
+def memory_bars(report: RunReport) -> str:
+    """What the highest peak of a worker is made of; "" where the run did not tell."""
+    parts = memory(report)
+    whole = sum(size for _, size in parts)
+    rows = [(step_name(step), f"{show_bytes(n)}, {n / whole:.0%}", ((n, "kept"),)) for step, n in parts if n]
+    return plots.bars("Peak memory by step", rows) if rows else ""
 
 
 def duplicate_bars(report: RunReport) -> list[str]:

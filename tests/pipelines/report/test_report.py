@@ -10,8 +10,10 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.histograms import Histogram, Histograms
+from pipelines.memory import LATER, PROCESS
 from pipelines.report.by_language import over_all, reasons, shares
 from pipelines.report.data import collect
+from pipelines.report.resources import memory
 from pipelines.report.write import HTML, MARKDOWN, write_report
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import Run
@@ -112,6 +114,19 @@ def test_a_run_of_a_version_without_counts_by_language_has_its_report(reported: 
     assert all(source.dropped_by_language is None for source in report.sources)
     assert [reasons(source) for source in report.sources] == [None] * 3
     assert over_all(report).rows
+
+
+def test_the_parts_of_a_workers_memory_are_its_peak(reported: Run) -> None:
+    """Law: in every record the parts add up to the peak, steps have their own names, and the report shows the highest."""
+    records = ledger(reported.output)
+    for record in records:
+        assert sum(record["memory_by_step"].values()) == record["peak_memory_bytes"] > 0
+        assert set(record["memory_by_step"]) - {PROCESS, LATER} <= {
+            step for other in records for step in other["step_seconds"]
+        }
+    parts = memory(read(reported.output))
+    assert sum(size for _, size in parts) == max(record["peak_memory_bytes"] for record in records)
+    assert any("Language" in step for step, _ in parts), "the model of the language filter is in memory"
 
 
 def test_duplicates_are_those_of_the_deduplication(reported: Run) -> None:
