@@ -117,7 +117,7 @@ def test_a_run_of_a_version_without_counts_by_language_has_its_report(reported: 
 
 
 def test_the_parts_of_a_workers_memory_are_its_peak(reported: Run) -> None:
-    """Law: in every record the parts add up to the peak, steps have their own names, and the report shows the highest."""
+    """Law: the parts add up to each peak, steps have their own names, the report shows the highest."""
     records = ledger(reported.output)
     for record in records:
         assert sum(record["memory_by_step"].values()) == record["peak_memory_bytes"] > 0
