@@ -7,6 +7,7 @@ moment while a step runs (they are up to 256 documents behind, and complete at i
 batches or count in their own way; they run datatrove's own loop.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from time import perf_counter
@@ -87,7 +88,12 @@ def has_plain_statistics(step: PipelineStep) -> bool:
 
 
 class CountedFilter(BaseFilter):
-    """Put before a datatrove filter in the bases of a class: `class XFilter(CountedFilter, DatatroveFilter)`."""
+    """Put before a datatrove filter in the bases of a class: `class XFilter(CountedFilter, DatatroveFilter)`.
+
+    `when_dropped` is called with each document that is dropped and the rule that dropped it.
+    """
+
+    when_dropped: Callable[[Any, str | None], None] | None = None
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """The documents that `filter` keeps."""
@@ -135,6 +141,8 @@ class CountedFilter(BaseFilter):
         add_one(statistics, "dropped")
         if reason:
             add_one(statistics, f"dropped_{reason}")
+        if self.when_dropped is not None:
+            self.when_dropped(document, reason)
         if self.exclusion_writer:
             if reason:
                 document.metadata["filter_reason"] = reason

@@ -229,19 +229,18 @@ def print_outcome(plan: Plan, outcomes: Sequence[SourceOutcome], where: Path | s
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("most dropped as")
     for outcome in outcomes:
-        most = max(outcome.dropped, key=lambda reason: outcome.dropped[reason], default="")
         table.add_row(
             outcome.source,
             f"{outcome.tasks_done}/{outcome.tasks}",
             f"{outcome.rows:,}",
-            f"{sum(outcome.rejected.values()):,}",
+            f"{outcome.num_rejected:,}",
             f"{outcome.drawn:,}",
-            f"{sum(outcome.dropped.values()):,}",
+            f"{outcome.num_dropped:,}",
             f"{outcome.written:,}",
-            f"{1 - sum(outcome.dropped.values()) / outcome.drawn:.0%}" if outcome.drawn else "",
+            f"{outcome.kept / outcome.drawn:.0%}" if outcome.drawn else "",
             show_count(outcome.tokens),
             f"{outcome.tokens / outcome.budget_tokens:.0%}" if outcome.budget_tokens else "",
-            f"{most} ({outcome.dropped[most]:,})" if most else "",
+            outcome.most_dropped_as,
         )
     console = Console(width=180, highlight=False)
     console.print(table)

@@ -1,18 +1,25 @@
-"""Lengths and language scores of all documents of a task, before and after its filters, as small histograms.
+"""Lengths, language scores and drops of all documents of a task by language, before and after its filters.
 
-Two steps that change nothing: `Drawn` in front of the filters and `Kept` behind them. Their counts go into the ledger's
-record; what was dropped is the difference. Bins are fixed, so histograms of tasks add up. Gives up: quantities that a
-filter judges and does not keep (words, repetitions); `pipelines.report.sample` measures those on a sample.
+Two steps that change nothing: `Drawn` in front of the filters and `Kept` behind them; and `Dropped`, which filters tell
+of each document that they drop, and why. Their counts go into the ledger's record, whose law is drawn - kept = dropped,
+for each language. Bins are fixed, so histograms of tasks add up. Gives up: quantities that a filter judges and does not
+keep (words, repetitions); `pipelines.report.sample` measures those on a sample.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from pydantic import BaseModel, Field
 
+from pipelines.writers import reason_name
+
+# Drops by language (as in Histograms) and reason (`family.rule`).
+ByLanguage = dict[str, dict[str, int]]
 # Lengths: two bins for each doubling. A text of n characters is in bin (n*n).bit_length(), which holds the lengths from
 # 2^((bin-1)/2) to below 2^(bin/2); 0 characters are in bin 0.
 LENGTH_BINS_PER_DOUBLING = 2
@@ -57,6 +64,19 @@ def summed(parts: Iterable[Histograms | None]) -> Histograms | None:
         for mine, theirs in ((total.drawn, part.drawn), (total.kept, part.kept)):
             for language, histogram in theirs.items():
                 mine.setdefault(language, Histogram()).add(histogram)
+    return total
+
+
+def summed_drops(parts: Iterable[ByLanguage | None]) -> ByLanguage | None:
+    """The sum of several tasks'; None when one of them has none (a run of an older version)."""
+    total: ByLanguage = {}
+    for part in parts:
+        if part is None:
+            return None
+        for language, reasons in part.items():
+            mine = total.setdefault(language, {})
+            for reason, number in reasons.items():
+                mine[reason] = mine.get(reason, 0) + number
     return total
 
 
@@ -146,3 +166,46 @@ def languages_of(filters: Iterable[PipelineStep]) -> tuple[str, ...] | None:
         for label in getattr(step, "languages", None) or ():
             found[label.partition("_")[0]] = None
     return tuple(found) if steps else None
+
+
+class Dropped:
+    """Drops by language and reason. `languages` as for `Drawn`, whose way of telling languages apart is this one's."""
+
+    def __init__(self, languages: Sequence[str] | None = None) -> None:
+        self.known = frozenset(languages or ())
+        self.counts: defaultdict[tuple[str, str, str | None], int] = defaultdict(int)
+
+    def of(self, family: str) -> Callable[[Any, str | None], None]:
+        """What a filter of this family is to call: `CountedFilter.when_dropped`."""
+        return partial(self._count, family)
+
+    def _count(self, family: str, document: Any, rule: str | None) -> None:
+        language = document.metadata.get("language")
+        known = type(language) is str and language in self.known
+        self.counts[language if known else OTHER, family, rule] += 1
+
+    def by_language(self) -> ByLanguage:
+        """What was counted."""
+        found: ByLanguage = {}
+        for (language, family, rule), number in sorted(self.counts.items(), key=str):
+            reasons, reason = found.setdefault(language, {}), reason_name(family, rule)
+            reasons[reason] = reasons.get(reason, 0) + number
+        return found
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What counts the documents of a task: two steps, and what its filters call."""
+
+    drawn: Drawn
+    kept: Kept
+    dropped: Dropped
+
+
+def measured(filters: Sequence[Any]) -> Measured:
+    """The counters of a chain of filters, which from now on tell of what they drop."""
+    languages = languages_of(filters)
+    found = Measured(Drawn(languages), Kept(languages), Dropped(languages))
+    for step in filters:
+        step.when_dropped = found.dropped.of(step.family)
+    return found

@@ -7,9 +7,8 @@ without saying so fails its task. Gives up: telling which document was lost; tha
 
 import json
 import os
-import resource
-import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from pydantic import BaseModel, Field
 from filters.sampling import EpochRepeater, IntervalSampler
 from pipelines.errors import SourceError
 from pipelines.estimates import count_tokens
-from pipelines.histograms import Drawn, Histograms, Kept
+from pipelines.histograms import ByLanguage, Histograms, Measured
+from pipelines.memory import LATER, process_peaks
 from pipelines.native_counts import NativeCounts, counts_now, counts_since
 from pipelines.traffic import Traffic
 from pipelines.writers import DocumentWriter, WrittenFile, reason_name
@@ -32,7 +32,9 @@ class TaskRecord(BaseModel):
 
     `cut_*` count what a deduplication has cut from documents that it kept (sentences, and characters of text).
     `native` says which documents the native core judged, and which stock code, and why.
-    `histograms` are of what came to the filters and what they kept; None in records of versions that counted none.
+    `histograms` are of what came to the filters and what they kept, `dropped_by_language` has what lies between, by
+    reason; None in records of versions that counted none.
+    `memory_by_step`: what the worker's peak grew by in each step since the worker began (pipelines/memory.py).
     `requests` and `bytes_fetched` are what the attempt that succeeded asked of servers: files of the Hub and blobs.
     """
 
@@ -58,9 +60,11 @@ class TaskRecord(BaseModel):
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    memory_by_step: dict[str, int] = Field(default_factory=dict)
     step_seconds: dict[str, float] = Field(default_factory=dict)
     native: NativeCounts = Field(default_factory=NativeCounts)
     histograms: Histograms | None = None
+    dropped_by_language: ByLanguage | None = None
 
     @property
     def num_rejected(self) -> int:
@@ -93,6 +97,25 @@ class TaskRecord(BaseModel):
             found.append(f"{self.not_fetched} rows not fetched, but only {self.sampled_out} sampled out")
         if min(self.rows, self.sampled_out, self.written, self.repeated, kept) < 0:
             found.append("a count is below zero")
+        return found + self._problems_by_language()
+
+    def _problems_by_language(self) -> list[str]:
+        found: list[str] = []
+        if self.dropped_by_language is None:
+            return found
+        whole: Counter[str] = Counter()
+        for reasons in self.dropped_by_language.values():
+            whole.update(reasons)
+        if whole != Counter(self.dropped):
+            by_language = whole.total()
+            found.append(f"{by_language} dropped by language, {self.num_dropped} in all, or for other reasons")
+        if self.histograms is not None:
+            drawn, kept = self.histograms.drawn, self.histograms.kept
+            for language in sorted({*drawn, *kept, *self.dropped_by_language}):
+                came, left = (part[language].documents if language in part else 0 for part in (drawn, kept))
+                lost = sum(self.dropped_by_language.get(language, {}).values())
+                if came - lost != left:
+                    found.append(f"{language or 'other languages'}: {came} drawn - {lost} dropped is not {left} kept")
         return found
 
 
@@ -184,7 +207,7 @@ class CommitStep(PipelineStep):
         self, *, steps: Sequence[PipelineStep], source: str, language: str | None, output_folder: Path,
         output_dir: str, records_dir: Path, dropped_dir: Path, traffic: Traffic | None = None,
         publish: Callable[[TaskRecord, Path, str], None] | None = None,
-        measured: tuple[Drawn, Kept] | None = None,
+        measured: Measured | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.publish = publish
@@ -198,16 +221,19 @@ class CommitStep(PipelineStep):
         started, cpu, counted = time.perf_counter(), time.process_time(), counts_now()
         yield from data
         record = account(self.steps, source=self.source, output_dir=self.output_dir, rank=rank, language=self.language)
+        if self.measured is not None:
+            record.histograms = Histograms(drawn=self.measured.drawn.histograms(), kept=self.measured.kept.histograms())
+            record.dropped_by_language = self.measured.dropped.by_language()
         if problems := record.problems():
             raise LedgerError(f"the ledger of task {rank} does not add up: {'; '.join(problems)}")
         record.requests, record.bytes_fetched = self.traffic.requests, self.traffic.num_bytes
         record.native = counts_since(counted)
-        if self.measured is not None:
-            drawn, kept = self.measured
-            record.histograms = Histograms(drawn=drawn.histograms(), kept=kept.histograms())
         record.seconds = round(time.perf_counter() - started, 3)
         record.cpu_seconds = round(time.process_time() - cpu, 3)
-        record.peak_memory_bytes = peak_memory_bytes()
+        peaks = process_peaks()
+        peaks.note(LATER)
+        record.memory_by_step = dict(peaks.by_step)
+        record.peak_memory_bytes = sum(record.memory_by_step.values())
         place = self.output_folder / self.output_dir / self.steps[-1].file_name(rank)
         if record.file is None:
             place.unlink(missing_ok=True)
@@ -256,12 +282,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def peak_memory_bytes() -> int:
-    """The most memory that this process has held, in bytes (Linux reports kB, macOS bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def read_record(path: Path) -> TaskRecord:

@@ -3,11 +3,12 @@
 Gives up: anything that is not in the records; an outcome can be made again at any time from the files of a run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from pipelines.counts import Counts
 from pipelines.ledger import TaskRecord, find_record, ledger_line, write_atomically
 from pipelines.native_counts import NativeCounts, added
 from pipelines.plan import Plan, PlannedSource
@@ -20,34 +21,16 @@ FEW_DOCUMENTS = 5
 MANY_DOCUMENTS = 50
 
 
-class SourceOutcome(BaseModel):
-    """One source after a run. Counts as in TaskRecord, summed over its finished tasks."""
+class SourceOutcome(Counts):
+    """One source after a run."""
 
     source: str
     tasks: int
-    tasks_done: int = 0
-    rows: int = 0
-    rejected: dict[str, int] = Field(default_factory=dict)
-    sampled_out: int = 0
-    not_fetched: int = 0
-    dropped: dict[str, int] = Field(default_factory=dict)
-    repeated: int = 0
-    written: int = 0
-    text_bytes: int = 0
-    tokens: int = 0
     budget_tokens: float = 0
-    requests: int = 0
-    bytes_fetched: int = 0
     bytes_planned: int = 0
     bytes_needed: int = 0
-    cpu_seconds: float = 0
     native: NativeCounts = Field(default_factory=NativeCounts)
     problems: list[str] = Field(default_factory=list)
-
-    @property
-    def drawn(self) -> int:
-        """Documents that reached the filters."""
-        return self.rows - sum(self.rejected.values()) - self.sampled_out
 
     @property
     def ok(self) -> bool:
@@ -58,25 +41,13 @@ class SourceOutcome(BaseModel):
 def source_outcome(plan: Plan, layout: RunLayout, index: int, failures: Mapping[tuple[int, int], str]) -> SourceOutcome:
     """The outcome of one source, from the records on disk and the failures of this attempt."""
     source = plan.sources[index]
-    outcome = SourceOutcome(source=source.key, tasks=len(source.tasks), budget_tokens=source.budget_tokens)
-    outcome.bytes_planned, outcome.bytes_needed = source.bytes_to_read, source.bytes_needed
     records = records_of(layout, source)
-    outcome.native = added(record.native for record in records)
-    for record in records:
-        outcome.tasks_done += 1
-        outcome.rows += record.rows
-        outcome.sampled_out += record.sampled_out
-        outcome.not_fetched += record.not_fetched
-        outcome.repeated += record.repeated
-        outcome.written += record.written
-        outcome.text_bytes += record.text_bytes
-        outcome.tokens += record.tokens
-        outcome.requests += record.requests
-        outcome.bytes_fetched += record.bytes_fetched
-        outcome.cpu_seconds += record.cpu_seconds
-        for total, part in ((outcome.rejected, record.rejected), (outcome.dropped, record.dropped)):
-            for reason, number in part.items():
-                total[reason] = total.get(reason, 0) + number
+    outcome = SourceOutcome(
+        source=source.key, tasks=len(source.tasks), budget_tokens=source.budget_tokens,
+        bytes_planned=source.bytes_to_read, bytes_needed=source.bytes_needed,
+        native=added(record.native for record in records),
+    )  # fmt: skip
+    outcome.take(records)
     reasons: dict[str, list[int]] = {}
     for (i, rank), reason in failures.items():
         if i == index:
@@ -90,7 +61,7 @@ def source_outcome(plan: Plan, layout: RunLayout, index: int, failures: Mapping[
 
 
 def _disappointments(source: PlannedSource, outcome: SourceOutcome) -> list[str]:
-    bad = sum(outcome.rejected.values())
+    bad = outcome.num_rejected
     found = []
     looked_at = outcome.rows - outcome.not_fetched
     expects_some = source.expected_documents >= FEW_DOCUMENTS
@@ -146,23 +117,19 @@ def write_ledger(plan: Plan, layout: RunLayout) -> None:
     write_atomically(layout.run_dir / "ledger.jsonl", "".join(lines))
 
 
-def totals(outcomes: list[SourceOutcome]) -> dict[str, Any]:
+_TOTALS = (
+    "rows", "sampled_out", "repeated", "written", "text_bytes", "requests", "bytes_fetched", "bytes_planned",
+    "bytes_needed", "tasks", "tasks_done",
+)  # fmt: skip
+
+
+def totals(outcomes: Sequence[SourceOutcome]) -> dict[str, Any]:
     """Sums over all sources, as they stand in the manifest."""
     return {
-        "rows": sum(o.rows for o in outcomes),
-        "rejected": sum(sum(o.rejected.values()) for o in outcomes),
-        "sampled_out": sum(o.sampled_out for o in outcomes),
-        "dropped": sum(sum(o.dropped.values()) for o in outcomes),
-        "repeated": sum(o.repeated for o in outcomes),
-        "written": sum(o.written for o in outcomes),
-        "text_bytes": sum(o.text_bytes for o in outcomes),
-        "tokens_estimated": sum(o.tokens for o in outcomes),
-        "requests": sum(o.requests for o in outcomes),
-        "bytes_fetched": sum(o.bytes_fetched for o in outcomes),
-        "bytes_planned": sum(o.bytes_planned for o in outcomes),
-        "bytes_needed": sum(o.bytes_needed for o in outcomes),
-        "tasks": sum(o.tasks for o in outcomes),
-        "tasks_done": sum(o.tasks_done for o in outcomes),
+        **{name: sum(getattr(outcome, name) for outcome in outcomes) for name in _TOTALS},
+        "rejected": sum(outcome.num_rejected for outcome in outcomes),
+        "dropped": sum(outcome.num_dropped for outcome in outcomes),
+        "tokens_estimated": sum(outcome.tokens for outcome in outcomes),
     }
 
 

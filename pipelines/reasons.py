@@ -14,11 +14,8 @@ def reasons_table(outcomes: Sequence[SourceOutcome]) -> str:
     """One row per source and reason, largest first within a source; shares are of the documents drawn."""
     lines = ["| source | reason | documents | of drawn |", "|---|---|---:|---:|"]
     for outcome in outcomes:
-        lines.append(
-            f"| **{outcome.source}** | kept | {outcome.drawn - sum(outcome.dropped.values()):,} | {_kept(outcome)} |"
-        )
-        both = {**outcome.rejected, **outcome.dropped}
-        for reason, number in sorted(both.items(), key=lambda item: (-item[1], item[0])):
+        lines.append(f"| **{outcome.source}** | kept | {outcome.kept:,} | {_kept(outcome)} |")
+        for reason, number in outcome.losses():
             share = "" if reason in outcome.rejected else f"{number / outcome.drawn:.2%}"
             lines.append(f"| | {reason} | {number:,} | {share} |")
     return "\n".join([*lines, *_stock_lines(outcomes)])
@@ -37,4 +34,4 @@ def _stock_lines(outcomes: Sequence[SourceOutcome]) -> list[str]:
 
 
 def _kept(outcome: SourceOutcome) -> str:
-    return f"{1 - sum(outcome.dropped.values()) / outcome.drawn:.2%}" if outcome.drawn else ""
+    return f"{outcome.kept / outcome.drawn:.2%}" if outcome.drawn else ""

@@ -14,8 +14,9 @@ from filters import FILTERS
 from filters.sampling import EpochRepeater, IntervalSampler, lay_out
 from pipelines.config import SourceConfig
 from pipelines.errors import SourceError
-from pipelines.histograms import Drawn, Kept, languages_of
+from pipelines.histograms import Measured, measured
 from pipelines.ledger import CommitStep
+from pipelines.memory import with_borders
 from pipelines.plan import Plan, PlannedSource
 from pipelines.readers import ReadFile, SourceReader
 from pipelines.run_layout import RunLayout
@@ -54,9 +55,10 @@ def build_steps(plan: Plan, source: PlannedSource, layout: RunLayout, rank: int)
         filters.append(FILTERS[spec.name](**spec.params, exclusion_writer=keeper))
     repeater = [EpochRepeater()] if source.interval[1] > 1 else []
     writer = DocumentWriter(work_dir / "documents", output=plan.output)
-    drawn, kept = Drawn(languages_of(filters)), Kept(languages_of(filters))
-    commit = _commit([reader, sampler, *filters, *repeater, writer], source, layout, traffic, (drawn, kept))
-    return [reader, sampler, drawn, *filters, kept, *repeater, writer, commit]
+    counts = measured(filters)
+    commit = _commit([reader, sampler, *filters, *repeater, writer], source, layout, traffic, counts)
+    chain = with_borders([reader, sampler, counts.drawn], filters, [counts.kept, *repeater, writer])
+    return [*chain, commit]
 
 
 def sampler_of(plan: Plan, source: PlannedSource, paths: Sequence[str]) -> IntervalSampler:
@@ -107,9 +109,8 @@ def read_files(source: PlannedSource, task: int, layout: RunLayout, traffic: Tra
 
 
 def _commit(
-    steps: Sequence[PipelineStep], source: PlannedSource, layout: RunLayout, traffic: Traffic,
-    measured: tuple[Drawn, Kept],
-) -> CommitStep:  # fmt: skip
+    steps: Sequence[PipelineStep], source: PlannedSource, layout: RunLayout, traffic: Traffic, counts: Measured
+) -> CommitStep:
     output_dir = source.source.output_dir
     return CommitStep(
         steps=steps,
@@ -121,7 +122,7 @@ def _commit(
         dropped_dir=layout.dropped_dir(output_dir),
         traffic=traffic,
         publish=Publisher(layout.store, layout.store_lock) if layout.store is not None else None,
-        measured=measured,
+        measured=counts,
     )
 
 

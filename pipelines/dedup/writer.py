@@ -15,7 +15,8 @@ from pipelines.dedup.documents import read_documents
 from pipelines.dedup.sentence_report import CUT_SENTENCES, CutPieces
 from pipelines.dedup.work import Work
 from pipelines.estimates import count_tokens
-from pipelines.ledger import LedgerError, TaskRecord, find_record, move, peak_memory_bytes, write_atomically
+from pipelines.ledger import LedgerError, TaskRecord, find_record, move, write_atomically
+from pipelines.memory import peak_memory_bytes
 from pipelines.writers import Sink, WrittenFile
 
 CLUSTER_SIZE = "cluster_size"

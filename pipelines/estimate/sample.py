@@ -21,7 +21,7 @@ from pipelines.compression import OutputConfig
 from pipelines.errors import SourceError, UserError
 from pipelines.estimate.files import FileFacts, look_into
 from pipelines.hub_http import at_most
-from pipelines.ledger import peak_memory_bytes
+from pipelines.memory import peak_memory_bytes
 from pipelines.mirror.blobs import HeldBlobs
 from pipelines.plan import PlannedSource
 from pipelines.reader_bytes import ReadFile, describe

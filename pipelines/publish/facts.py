@@ -5,12 +5,12 @@ beside an export, so that its card can be made where the run is not. Gives up: a
 """
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipelines.counts import Counts
 from pipelines.dedup.inputs import KIND, finished_run, read_json
 from pipelines.dedup.work import PLAN_FILE
 from pipelines.ledger import TaskRecord
@@ -137,19 +137,17 @@ def _key(entry: dict[str, Any]) -> str:
 
 
 def _step(manifest: dict[str, Any], key: str, records: list[TaskRecord]) -> Step:
-    own = [record for record in records if record.source == key]
-    dropped: Counter[str] = Counter()
-    for record in own:
-        dropped.update(record.dropped)
+    counts = Counts()
+    counts.take(record for record in records if record.source == key)
     return Step(
         what="dedup" if manifest.get("kind") == KIND else "filter",
-        rows=sum(record.rows for record in own),
-        rejected=sum(record.num_rejected for record in own),
-        sampled_out=sum(record.sampled_out for record in own),
-        dropped=dict(sorted(dropped.items())),
-        repeated=sum(record.repeated for record in own),
-        written=sum(record.written for record in own),
-        cut_sentences=sum(record.cut_sentences for record in own),
+        rows=counts.rows,
+        rejected=counts.num_rejected,
+        sampled_out=counts.sampled_out,
+        dropped=dict(sorted(counts.dropped.items())),
+        repeated=counts.repeated,
+        written=counts.written,
+        cut_sentences=counts.cut_sentences,
     )
 
 
@@ -162,6 +160,8 @@ def _source(
     asked = next((spec["params"].get("languages", ()) for spec in planned.get("filters", ())
                   if spec["name"] == "language"), ())  # fmt: skip
     interval = item.get("interval", (0.0, 0.0))
+    counts = Counts()
+    counts.take(own)
     return SourceFacts(
         source=item["source"],
         output_dir=own[0].output_dir,
@@ -177,7 +177,7 @@ def _source(
         epochs=interval[1] - interval[0],
         share=item.get("share", 0.0),
         steps=steps,
-        documents=sum(record.written for record in own),
-        text_bytes=sum(record.text_bytes for record in own),
-        tokens=sum(record.tokens for record in own),
+        documents=counts.written,
+        text_bytes=counts.text_bytes,
+        tokens=counts.tokens,
     )

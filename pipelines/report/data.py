@@ -6,18 +6,19 @@ for runs and for deduplications, finished or not. Gives up: what happened inside
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
+from pipelines.counts import Counts
 from pipelines.dedup.inputs import default_output
 from pipelines.dedup.run import records_of as dedup_records
 from pipelines.dedup.verify import is_dedup, open_dedup
 from pipelines.errors import SourceError, UserError
-from pipelines.histograms import Histograms, summed
+from pipelines.histograms import ByLanguage, Histograms, summed, summed_drops
 from pipelines.ledger import TaskRecord
 from pipelines.manifest import read_manifest
 from pipelines.outcome import records_of
@@ -35,8 +36,10 @@ SAMPLE_AFTER_CPU_SECONDS = 330.0
 REPORT_VERSION = 1
 
 
-class SourceReport(BaseModel):
-    """One source. Counts as in TaskRecord, summed over finished tasks; shares are of the tokens.
+class SourceReport(Counts):
+    """One source. Shares are of the tokens.
+
+    `memory_by_step` says what the highest of its tasks' peaks was made of.
 
     `asked_share` is by the configuration's weights, `planned_share` what the plan could give where a source is short.
     """
@@ -57,46 +60,30 @@ class SourceReport(BaseModel):
     got_share: float = 0
     epochs: float | None = None
     tasks: int = 0
-    tasks_done: int = 0
-    rows: int = 0
-    rejected: dict[str, int] = Field(default_factory=dict)
-    sampled_out: int = 0
-    drawn: int = 0
-    dropped: dict[str, int] = Field(default_factory=dict)
-    kept: int = 0
-    repeated: int = 0
-    written: int = 0
-    text_bytes: int = 0
-    tokens: int = 0
-    requests: int = 0
-    bytes_fetched: int = 0
     seconds: float = 0
-    cpu_seconds: float = 0
     peak_memory_bytes: int = 0
+    memory_by_step: dict[str, int] = Field(default_factory=dict)
     step_seconds: dict[str, float] = Field(default_factory=dict)
     histograms: Histograms | None = None
+    dropped_by_language: ByLanguage | None = None
     score_limits: dict[str, float] = Field(default_factory=dict)
     signals: SignalSample | None = None
     problems: list[str] = Field(default_factory=list)
 
-    def take(self, records: Sequence[TaskRecord]) -> None:
+    def take(self, records: Iterable[TaskRecord]) -> None:
         """Sum the records of finished tasks."""
-        rejected, dropped, steps = Counter[str](), Counter[str](), Counter[str]()
+        records = list(records)
+        super().take(records)
+        steps = Counter[str]()
         for record in records:
-            rejected.update(record.rejected)
-            dropped.update(record.dropped)
-            for step, seconds in record.step_seconds.items():
-                steps[step] += seconds  # type: ignore[assignment]
-            self.peak_memory_bytes = max(self.peak_memory_bytes, record.peak_memory_bytes)
-        for name in (
-            "rows", "sampled_out", "drawn", "repeated", "written", "text_bytes", "tokens", "requests", "bytes_fetched",
-            "seconds", "cpu_seconds",
-        ):  # fmt: skip
-            setattr(self, name, sum(getattr(record, name) for record in records))
-        self.tasks_done, self.rejected, self.dropped = len(records), dict(rejected), dict(dropped)
-        self.kept = self.drawn - sum(dropped.values())
+            steps.update(record.step_seconds)
         self.step_seconds = {step: round(seconds, 3) for step, seconds in steps.items()}
-        self.histograms = summed(record.histograms for record in records) if records else None
+        self.seconds = sum(record.seconds for record in records)
+        if records:
+            highest = max(records, key=lambda record: record.peak_memory_bytes)
+            self.peak_memory_bytes, self.memory_by_step = highest.peak_memory_bytes, highest.memory_by_step
+            self.histograms = summed(record.histograms for record in records)
+            self.dropped_by_language = summed_drops(record.dropped_by_language for record in records)
 
 
 class TaskReport(BaseModel):
@@ -264,8 +251,8 @@ def _facts(manifest: dict[str, Any], layout: RunLayout) -> dict[str, Any]:
 def _finish(report: RunReport, records: list[TaskRecord]) -> None:
     """Totals, shares and the slowest tasks."""
     report.totals = {name: sum(getattr(source, name) for source in report.sources) for name in _SUMMED}
-    report.totals["rejected"] = sum(sum(source.rejected.values()) for source in report.sources)
-    report.totals["dropped"] = sum(sum(source.dropped.values()) for source in report.sources)
+    report.totals["rejected"] = sum(source.num_rejected for source in report.sources)
+    report.totals["dropped"] = sum(source.num_dropped for source in report.sources)
     report.totals["peak_memory_bytes"] = max((source.peak_memory_bytes for source in report.sources), default=0)
     planned = sum(source.planned_tokens or 0 for source in report.sources)
     weights = sum(source.weight for source in report.sources)

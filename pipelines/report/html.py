@@ -7,7 +7,7 @@ case. Gives up: anything that would need a script.
 import html
 from collections.abc import Iterable, Sequence
 
-from pipelines.report import resources, tables
+from pipelines.report import by_language, resources, tables
 from pipelines.report.data import RunReport, SourceReport
 from pipelines.report.pictures import (
     FEW,
@@ -17,6 +17,8 @@ from pipelines.report.pictures import (
     flows,
     histograms,
     kept_bars,
+    language_bars,
+    memory_bars,
     mixture_bars,
     step_bars,
 )
@@ -147,6 +149,8 @@ def _sources(report: RunReport) -> Iterable[str]:
     yield _table(tables.overview(report))
     if report.kind == "dedup":
         return
+    yield f"<h3>Languages</h3>{_table(by_language.over_all(report))}"
+    yield "<h3>Each source</h3>"
     yield _legend([("kept", "kept"), ("dropped", "dropped"), ("limit of a filter (dashed)", "limit")])
     yield (
         '<p class="note">Lengths and language scores are of all documents drawn, counted while the run read them. '
@@ -160,10 +164,10 @@ def _sources(report: RunReport) -> Iterable[str]:
     )
     pictures = histograms(report)
     for source in report.sources:
-        yield _source(source, *pictures.get(source.source, ((), ())))
+        yield _source(source, language_bars(report, source), *pictures.get(source.source, ((), ())))
 
 
-def _source(source: SourceReport, shapes: Sequence[str], signals: Sequence[str]) -> str:
+def _source(source: SourceReport, bars: str, shapes: Sequence[str], signals: Sequence[str]) -> str:
     kept = tables.percent(source.kept, source.drawn)
     facts = f"{source.drawn:,} drawn, {kept + ' kept' if kept else 'nothing drawn'}; profile {source.profile or 'none'}"
     parts = [f"<details><summary>{_text(source.source)}<span>{_text(facts)}</span></summary>"]
@@ -183,9 +187,10 @@ def _source(source: SourceReport, shapes: Sequence[str], signals: Sequence[str])
             "filled: kept, line: dropped.</p>"
         )
         parts.append(f'<div class="plots">{"".join(map(_figure, signals))}</div>')
-    if (found_languages := tables.languages(source)) is not None:
-        parts.append(_table(found_languages) + "<br>")
-    parts.append(_table(tables.reasons(source)))
+    if bars:
+        parts.append(_plots(_figure(bars, "Kept, or dropped by a filter, by language")))
+    shown = (by_language.of_source(source), by_language.reasons(source), tables.reasons(source))
+    parts.append("<br>".join(_table(table) for table in shown if table is not None))
     return "".join([*parts, "</details>"])
 
 
@@ -212,9 +217,15 @@ def _duplicates(report: RunReport) -> Iterable[str]:
 
 def _speed(report: RunReport) -> Iterable[str]:
     yield _heading("speed")
-    if picture := step_bars(report):
-        yield _plots(_figure(picture))
-    shown = (resources.steps, resources.slowest_steps, resources.slowest_tasks, resources.throughput)
+    figures = ((step_bars(report), "Time by step"), (memory_bars(report), "Peak memory of a worker by step"))
+    yield _plots(*(_figure(picture, caption) for picture, caption in figures if picture))
+    shown = (
+        resources.steps,
+        resources.memory_by_step,
+        resources.slowest_steps,
+        resources.slowest_tasks,
+        resources.throughput,
+    )
     for table in (make(report) for make in shown):
         if table.rows:
             yield f"<h3>{_text(table.title)}</h3>{_table(table)}"

@@ -6,7 +6,7 @@ Gives up: pictures.
 import re
 from collections.abc import Iterable
 
-from pipelines.report import resources, tables
+from pipelines.report import by_language, resources, tables
 from pipelines.report.data import RunReport
 from pipelines.report.tables import Table
 
@@ -28,6 +28,8 @@ def markdown(report: RunReport) -> str:
     for source in report.sources:
         if source.dropped or source.rejected:
             lines += ["", f"### {_text(source.source)}", "", *_table(tables.reasons(source))]
+            if (columns := by_language.reasons(source)) is not None:
+                lines += ["", *_table(columns)]
     left_out = [f"{key}: {why}" for key, why in report.left_out]
     for title, found in (("Left out", left_out), ("Notes", report.notes), ("Warnings of the plan", report.warnings)):
         if found:
@@ -42,8 +44,11 @@ def _tables(report: RunReport) -> Iterable[Table]:
     yield tables.by_source(report)
     yield tables.flow_table(report)
     yield tables.overview(report)
+    if report.kind == "run":
+        yield by_language.over_all(report)
     yield from tables.duplicates(report)
     yield resources.steps(report)
+    yield resources.memory_by_step(report)
     yield resources.slowest_steps(report)
     yield resources.slowest_tasks(report)
     yield resources.throughput(report)

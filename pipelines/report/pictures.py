@@ -5,14 +5,15 @@ there.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from pipelines.histograms import LENGTH_BINS_PER_DOUBLING, OTHER, SCORE_BINS, Histogram
-from pipelines.quantities import show_count
+from pipelines.quantities import show_bytes, show_count
 from pipelines.report import plots
+from pipelines.report.by_language import MOST_LANGUAGES, shares
 from pipelines.report.data import RunReport, SourceReport
-from pipelines.report.resources import step_name
+from pipelines.report.resources import memory, step_name
 from pipelines.report.signals import SIGNALS
 from pipelines.report.tables import losses, percent
 
@@ -20,7 +21,6 @@ FEW = 20
 # Histograms on a page, those of the largest sources first, and languages of one source that have their own. Each takes
 # about 5 kB and 40 ms of CPU, so that a page stays below 5 MB and some fifteen seconds whatever the mixture.
 MOST_HISTOGRAMS = 400
-MOST_LANGUAGES = 8
 # Reasons with a smaller share of what is drawn share a row of the flow.
 SMALL = 0.002
 # Bars in one picture.
@@ -81,17 +81,32 @@ def families(report: RunReport) -> list[str]:
 def kept_bars(report: RunReport) -> list[str]:
     """For each source what became of its documents: kept, or dropped by which family of rules."""
     order = families(report)
-    rows = []
-    for source in report.sources:
-        if not source.drawn:
-            continue
-        by_family = Counter[str]()
-        for reason, number in source.dropped.items():
-            by_family[plots.family_colour(reason)] += number
-        parts = [(source.kept / source.drawn, "kept")]
-        parts += [(by_family[name] / source.drawn, name) for name in order if by_family[name]]
-        rows.append((source.source, f"{percent(source.kept, source.drawn)} of {show_count(source.drawn)}", parts))
+    rows = [
+        _kept_bar(source.source, source.drawn, source.kept, source.dropped, order)
+        for source in report.sources
+        if source.drawn
+    ]
     return _in_columns("Kept and dropped by source", rows, most=1.0)
+
+
+def _kept_bar(name: str, drawn: int, kept: int, dropped: Mapping[str, int], order: Sequence[str]) -> plots.Bar:
+    by_family = Counter[str]()
+    for reason, number in dropped.items():
+        by_family[plots.family_colour(reason)] += number
+    parts = [(kept / drawn, "kept")]
+    parts += [(by_family[family] / drawn, family) for family in order if by_family[family]]
+    return name, f"{percent(kept, drawn)} of {show_count(drawn)}", parts
+
+
+def language_bars(report: RunReport, source: SourceReport) -> str:
+    """The same for each language of a source; "" where there is only one, or the run did not tell them apart."""
+    found = [each for each in shares(source) if each.dropped is not None and each.drawn]
+    found = sorted(found, key=lambda each: (-each.drawn, each.language))[:MOST_LANGUAGES]
+    if len(found) < 2:
+        return ""
+    order = families(report)
+    rows = [_kept_bar(each.language, each.drawn, each.kept, each.dropped or {}, order) for each in found]
+    return plots.bars(f"Kept and dropped by language: {source.source}", rows, most=1.0)
 
 
 def histograms(report: RunReport) -> dict[str, tuple[list[str], list[str]]]:
@@ -188,6 +203,14 @@ def step_bars(report: RunReport) -> str:
     whole = sum(seconds.values())
     rows = [(step_name(step), f"{n:,.1f} s, {n / whole:.0%}", ((n, "kept"),)) for step, n in seconds.most_common() if n]
     return plots.bars("Time by step", rows) if rows else ""
+
+
+def memory_bars(report: RunReport) -> str:
+    """What the highest peak of a worker is made of; "" where the run did not tell."""
+    parts = memory(report)
+    whole = sum(size for _, size in parts)
+    rows = [(step_name(step), f"{show_bytes(n)}, {n / whole:.0%}", ((n, "kept"),)) for step, n in parts if n]
+    return plots.bars("Peak memory by step", rows) if rows else ""
 
 
 def duplicate_bars(report: RunReport) -> list[str]:

@@ -1,6 +1,6 @@
 """The tables of a report about time and memory.
 
-Gives up: memory by step; a process has one peak.
+Gives up: memory by step of deduplications, whose stages run in processes of their own.
 """
 
 from collections import Counter
@@ -35,6 +35,27 @@ def steps(report: RunReport) -> Table:
         "cores run, waiting is in them. Microseconds: per document drawn."
     )
     return Table("Time by step", ("step", "seconds", "share", "us / document"), rows, note=note)
+
+
+def memory(report: RunReport) -> list[tuple[str, int]]:
+    """The parts of the highest peak of a worker in bytes, in the order in which they came; [] where none were told."""
+    highest = max(report.sources, key=lambda source: source.peak_memory_bytes, default=None)
+    return list(highest.memory_by_step.items()) if highest is not None else []
+
+
+def memory_by_step(report: RunReport) -> Table:
+    """What the highest peak of a worker is made of."""
+    parts = memory(report)
+    whole = sum(size for _, size in parts)
+    rows: list[Sequence[str]] = [(step_name(step), show_bytes(size), percent(size, whole)) for step, size in parts]
+    if rows:
+        rows.append(("peak", show_bytes(whole), ""))
+    note = (
+        "What the peak of the worker that held most grew by while each step handled the first documents of its tasks, "
+        "in the order in which the steps first did; the parts add up to the peak. What steps share (words, models) "
+        "counts for the one that loaded it. Another worker may have done other sources."
+    )
+    return Table("Peak memory by step", ("step", "added to the peak", "share"), rows, note=note)
 
 
 def slowest_steps(report: RunReport) -> Table:
@@ -80,7 +101,7 @@ def throughput(report: RunReport) -> Table:
     )  # fmt: skip
     note = (
         "Peak memory is the most that a worker had held by the end of a task of the source; workers go on to other "
-        "sources, and memory is not told apart by step."
+        "sources, and keep their models."
     )
     return Table("Throughput and memory", headings, rows, note=note)
 

@@ -168,21 +168,20 @@ def overview(report: RunReport) -> Table:
     """One row for each source."""
     rows: list[Sequence[str]] = []
     for source in report.sources:
-        most = max(source.dropped, key=lambda reason: source.dropped[reason], default="")
         rows.append(
             (
                 source.source,
                 source.language or "",
                 f"{source.tasks_done}/{source.tasks}",
                 f"{source.rows:,}",
-                f"{sum(source.rejected.values()):,}",
+                f"{source.num_rejected:,}",
                 f"{source.sampled_out:,}",
                 f"{source.drawn:,}",
-                f"{sum(source.dropped.values()):,}",
+                f"{source.num_dropped:,}",
                 f"{source.kept:,}",
                 percent(source.kept, source.drawn),
                 f"{source.written:,}",
-                f"{most} ({source.dropped[most]:,})" if most else "",
+                source.most_dropped_as,
             )
         )
     headings = (
@@ -195,25 +194,11 @@ def overview(report: RunReport) -> Table:
 def reasons(source: SourceReport) -> Table:
     """What happened to the documents of one source."""
     rows: list[Sequence[str]] = [("kept", f"{source.kept:,}", percent(source.kept, source.drawn))]
-    both = sorted({**source.rejected, **source.dropped}.items(), key=lambda item: (-item[1], item[0]))
     rows += [
         (reason, f"{number:,}", "" if reason in source.rejected else percent(number, source.drawn))
-        for reason, number in both
+        for reason, number in source.losses()
     ]
     return Table(f"Reasons: {source.source}", ("reason", "documents", "of drawn"), rows)
-
-
-def languages(source: SourceReport) -> Table | None:
-    """Documents by the language that was found; None where no language filter has looked."""
-    found = source.histograms
-    if found is None or not (source.score_limits or source.languages):
-        return None
-    rows: list[Sequence[str]] = []
-    for language in sorted(found.drawn, key=lambda name: (name == "", name)):
-        drawn = found.drawn[language].documents
-        kept = found.kept[language].documents if language in found.kept else 0
-        rows.append((language or "others", f"{drawn:,}", f"{kept:,}", percent(kept, drawn)))
-    return Table(f"Languages: {source.source}", ("language", "drawn", "kept", "kept of drawn"), rows)
 
 
 def rejects(report: RunReport) -> Table:

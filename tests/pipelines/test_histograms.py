@@ -4,20 +4,26 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from datatrove.data import Document
+from datatrove.pipeline.filters.base_filter import BaseFilter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters import LanguageFilter, LengthFilter
+from filters import FILTERS, LanguageFilter, LengthFilter, native
+from filters.counting import CountedFilter
 from pipelines.histograms import (
     LENGTH_BINS_PER_DOUBLING,
     OTHER,
     SCORE_BINS,
     Drawn,
+    Dropped,
     Histograms,
     Kept,
     languages_of,
+    measured,
     summed,
+    summed_drops,
 )
 
 
@@ -91,6 +97,64 @@ def test_what_a_filter_drops_is_in_drawn_and_not_in_kept() -> None:
     assert (found["en"].documents, found[OTHER].documents) == (1, 2)
     assert sum(found[OTHER].score.values()) == 1, "the short one met no language filter"
     assert {language: histogram.documents for language, histogram in kept.histograms().items()} == {"en": 1}
+
+
+@pytest.mark.parametrize("native_core", [True, False])
+def test_drops_by_language_are_what_lies_between_drawn_and_kept(
+    native_core: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law: for each language drawn - kept = dropped; over the languages each reason's number is the filters' own."""
+    if not native_core:
+        monkeypatch.setattr(native, "load", lambda: None)
+    filters = [
+        LengthFilter(min_chars=10),
+        LanguageFilter(languages=["en", "vi"], threshold=0.65),
+        LengthFilter(max_chars=70),
+    ]
+    counts = measured(filters)
+    sentences = [
+        "short",
+        "This is a sentence in plain English, and there is another one.",
+        "Đây là một câu tiếng Việt rất rõ.",
+        "Đây là một câu tiếng Việt rất rõ. Đây là một câu tiếng Việt rất rõ. Và đây là một câu nữa.",
+        "Dies ist ein Satz auf Deutsch, und noch einer.",
+    ]
+    data: Iterator[Document] = iter(
+        [Document(text=text, id=str(i), metadata={"language": "en"}) for i, text in enumerate(sentences * 3)]
+    )
+    for step in (counts.drawn, *filters, counts.kept):
+        data = step.run(data)
+    assert len(list(data)) == 6
+    found = counts.dropped.by_language()
+    assert found == {
+        "en": {"length.too_few_chars": 3},  # by its source's own word: no language filter had seen it yet
+        "vi": {"length.too_many_chars": 3},
+        OTHER: {"language.not_wanted": 3},
+    }
+    drawn, kept = counts.drawn.histograms(), counts.kept.histograms()
+    for language, histogram in drawn.items():
+        left = kept[language].documents if language in kept else 0
+        assert histogram.documents - left == sum(found.get(language, {}).values())
+    by_filter = sum(int(step.stats["dropped"].total) for step in filters)
+    assert sum(sum(reasons.values()) for reasons in found.values()) == by_filter
+
+
+def test_drops_of_two_tasks_add_up_and_odd_languages_are_others() -> None:
+    first, second = Dropped(("en",)), Dropped(("en",))
+    for dropped, language in ((first, "en"), (first, ["en"]), (second, "en"), (second, None), (second, "x" * 99)):
+        dropped.of("spam")(Document(text="", id="1", metadata={"language": language}), None)
+    total = summed_drops([first.by_language(), second.by_language()])
+    assert total == {"en": {"spam.unnamed": 2}, OTHER: {"spam.unnamed": 3}}
+    assert summed_drops([total, None]) is None, "a task of a version without them makes the sum unknown"
+
+
+def test_every_filter_of_a_profile_tells_of_its_drops() -> None:
+    """Law: no filter takes a loop that does not; the ledger would fail its tasks."""
+    for family in FILTERS:
+        kind = FILTERS[family]
+        assert issubclass(kind, CountedFilter)
+        assert kind.filter_batch is BaseFilter.filter_batch
+        assert kind.family == family
 
 
 def test_languages_are_those_of_the_language_filters() -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from filters import LengthFilter
 from filters.sampling import EpochRepeater, IntervalSampler, lay_out
+from pipelines.histograms import OTHER, Drawn, Kept, Measured, measured
 from pipelines.ledger import CommitStep, LedgerError, TaskRecord, account, find_record, write_atomically
 from pipelines.reader_bytes import ReadFile
 from pipelines.readers import SourceReader
@@ -91,10 +92,11 @@ def chain(folder: Path, middle: Sequence[PipelineStep], *, end: float = 2.0) -> 
     ]
 
 
-def run(folder: Path, steps: Sequence[PipelineStep]) -> None:
+def run(folder: Path, steps: Sequence[PipelineStep], counts: Measured | None = None) -> None:
     """As an executor does, with the ledger as the last step."""
+    counted = [step for step in steps if not isinstance(step, (Drawn, Kept))]
     commit = CommitStep(
-        steps=steps, source="s", language="en", output_folder=folder / "out", output_dir="s/default",
+        steps=counted, measured=counts, source="s", language="en", output_folder=folder / "out", output_dir="s/default",
         records_dir=folder / "records", dropped_dir=folder / "out" / "_run" / "dropped",
     )  # fmt: skip
     data: Any = None
@@ -139,6 +141,32 @@ def test_a_writer_that_does_not_write_what_it_counts_fails_the_task(tmp_path: Pa
     with pytest.raises(LedgerError, match="lines in the file"):
         run(tmp_path, steps)
     assert not list((tmp_path / "out").rglob("*.gz"))
+
+
+def test_drops_by_language_that_do_not_add_up_fail_the_task(tmp_path: Path) -> None:
+    """Law: over the languages, drops are the task's, by reason; a filter that tells of none is noticed."""
+    filters = [LengthFilter(min_chars=450)]
+    counts = measured(filters)
+    filters[0].when_dropped = None
+    steps = chain(tmp_path, filters)
+    with pytest.raises(LedgerError, match="dropped by language"):
+        run(tmp_path, [steps[0], steps[1], counts.drawn, *steps[2:-2], counts.kept, *steps[-2:]], counts)
+    assert not list((tmp_path / "out").rglob("*.gz"))
+
+
+def test_a_task_has_its_drops_by_language(tmp_path: Path) -> None:
+    filters = [LengthFilter(min_chars=450)]
+    counts = measured(filters)
+    steps = chain(tmp_path, filters)
+    run(tmp_path, [steps[0], steps[1], counts.drawn, *filters, counts.kept, *steps[-2:]], counts)
+    record = find_record(tmp_path / "records" / "00000.json")
+    assert record is not None
+    assert record.dropped_by_language == {OTHER: record.dropped}
+    assert record.histograms is not None
+    old = record.model_dump(exclude={"dropped_by_language", "memory_by_step", "histograms"})
+    assert TaskRecord.model_validate(old).problems() == [], "a record of a version without them"
+    wrong = record.model_copy(update={"dropped_by_language": {"en": record.dropped}})
+    assert wrong.problems(), "the right numbers for another language"
 
 
 def test_an_unknown_last_step_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipelines.histograms import Histogram, Histograms
 from pipelines.report import pictures, plots
+from pipelines.report.by_language import MOST_LANGUAGES
 from pipelines.report.data import RunReport, SourceReport, collect
 from pipelines.report.html import page
 from pipelines.report.markdown import markdown
@@ -24,9 +25,11 @@ def made(text: str) -> RunReport:
     """A report whose every name, reason and message is `text`."""
     source = SourceReport(
         source=text, category=text, language=text, languages=[text], profile=text, license=text, revision=text,
-        kind=text, weight=1, planned_tokens=10, asked_share=1, got_share=1, rows=3, rejected={f"reader.{text}": 1},
-        drawn=2, dropped={text: 1}, kept=1, written=1, tokens=10, cpu_seconds=1, step_seconds={text: 1.0},
-        problems=[text],
+        kind=text, filters=["language"], weight=1, planned_tokens=10, asked_share=1, got_share=1, rows=3,
+        rejected={f"reader.{text}": 1}, dropped={text: 1}, written=1, tokens=10, cpu_seconds=1,
+        step_seconds={text: 1.0}, problems=[text], dropped_by_language={text: {text: 1}, "": {}},
+        histograms=Histograms(drawn={text: Histogram(documents=1), "": Histogram(documents=1)},
+                              kept={"": Histogram(documents=1)}),
     )  # fmt: skip
     totals = dict.fromkeys(
         ("rows", "drawn", "kept", "written", "tokens", "sampled_out", "repeated", "cpu_seconds", "peak_memory_bytes"),
@@ -110,7 +113,7 @@ def test_a_page_stays_small_whatever_the_mixture(monkeypatch: pytest.MonkeyPatch
     report.sources = [
         report.sources[0].model_copy(
             update={
-                "source": f"org/source/{n}", "drawn": 1000 + n,
+                "source": f"org/source/{n}", "rows": 1001 + n,
                 "histograms": Histograms(drawn=languages, kept=languages), "score_limits": {"0 language": 0.65},
             }
         )
@@ -118,7 +121,7 @@ def test_a_page_stays_small_whatever_the_mixture(monkeypatch: pytest.MonkeyPatch
     ]  # fmt: skip
     found = pictures.histograms(report)
     assert sum(len(shapes) + len(signals) for shapes, signals in found.values()) == pictures.MOST_HISTOGRAMS
-    each = 2 * pictures.MOST_LANGUAGES
+    each = 2 * MOST_LANGUAGES
     assert list(found) == [f"org/source/{n}" for n in range(39, 39 - pictures.MOST_HISTOGRAMS // each, -1)]
     assert len(found["org/source/39"][0]) == each
     assert "(l29)" in "".join(found["org/source/39"][0])

@@ -10,7 +10,10 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.histograms import Histogram, Histograms
+from pipelines.memory import LATER, PROCESS
+from pipelines.report.by_language import over_all, reasons, shares
 from pipelines.report.data import collect
+from pipelines.report.resources import memory
 from pipelines.report.write import HTML, MARKDOWN, write_report
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import Run
@@ -60,6 +63,70 @@ def test_a_source_of_two_languages_tells_them_apart(reported: Run) -> None:
     assert source.histograms is not None
     assert {"en", "vi"} <= set(source.histograms.drawn)
     assert list(source.score_limits.values()) == [0.65]
+
+
+def test_drops_by_language_are_those_of_the_dropped_documents(reported: Run) -> None:
+    """Law: for each source, over the languages, drops add up to the source's; and they are the files', recounted."""
+    for source in read(reported.output).sources:
+        assert source.histograms is not None
+        assert source.dropped_by_language is not None
+        whole: Counter[str] = Counter()
+        for counted_reasons in source.dropped_by_language.values():
+            whole.update(counted_reasons)
+        assert whole == Counter(source.dropped)
+        on_disk: Counter[tuple[str, str]] = Counter()
+        folder = reported.output / "_run" / "dropped" / source.source.replace("t/", "t_", 1)
+        for path in folder.rglob("*.jsonl.gz"):
+            for line in gzip.decompress(path.read_bytes()).splitlines() if path.parent.name != "reader" else ():
+                metadata = json.loads(line)["metadata"]
+                language = metadata.get("language")
+                known = language if language in source.languages else ""
+                on_disk[known, metadata["filter_reason"]] += 1
+        counted = {(a, b): n for a, found in source.dropped_by_language.items() for b, n in found.items()}
+        assert counted == dict(on_disk)
+        assert sum(each.drawn for each in shares(source)) == source.drawn
+        assert sum(each.kept for each in shares(source)) == source.kept
+
+
+def test_a_source_of_two_languages_shows_the_drops_of_each(reported: Run) -> None:
+    """Law: report.md and the page have every number of a source of several languages, one column for each language."""
+    source = next(source for source in read(reported.output).sources if source.source == "t/both/default")
+    table = reasons(source)
+    assert table is not None
+    assert [*table.headings] == ["reason", "en", "vi"]
+    shown = (reported.output / "_run" / MARKDOWN).read_text(encoding="utf-8")
+    page = (reported.output / "_run" / HTML).read_text(encoding="utf-8")
+    for row in table.rows:
+        assert f"| {' | '.join(row)} |" in shown
+        assert "".join(f"<td{' class=n' if i else ''}>{cell}</td>" for i, cell in enumerate(row)) in page
+
+
+def test_a_run_of_a_version_without_counts_by_language_has_its_report(reported: Run, tmp_path: Path) -> None:
+    """Law: records that lack the field are read, and the tables leave out what nobody counted."""
+    folder = tmp_path / "out"
+    shutil.copytree(reported.output, folder)
+    for path in (folder / "_run" / "stages").rglob("records/*/*/*.json"):
+        record = json.loads(path.read_bytes())
+        del record["dropped_by_language"]
+        path.write_text(json.dumps(record), encoding="utf-8")
+    write_report(folder, measure=False)
+    report = read(folder)
+    assert all(source.dropped_by_language is None for source in report.sources)
+    assert [reasons(source) for source in report.sources] == [None] * 3
+    assert over_all(report).rows
+
+
+def test_the_parts_of_a_workers_memory_are_its_peak(reported: Run) -> None:
+    """Law: the parts add up to each peak, steps have their own names, the report shows the highest."""
+    records = ledger(reported.output)
+    for record in records:
+        assert sum(record["memory_by_step"].values()) == record["peak_memory_bytes"] > 0
+        assert set(record["memory_by_step"]) - {PROCESS, LATER} <= {
+            step for other in records for step in other["step_seconds"]
+        }
+    parts = memory(read(reported.output))
+    assert sum(size for _, size in parts) == max(record["peak_memory_bytes"] for record in records)
+    assert any("Language" in step for step, _ in parts), "the model of the language filter is in memory"
 
 
 def test_duplicates_are_those_of_the_deduplication(reported: Run) -> None:
