@@ -11,8 +11,8 @@ measured too, and how many cores the machine's other processes had meanwhile. Ef
 - `wall`: medians, with the load as it was;
 - `cpu`: CPU of the median task (all are alike) with one worker / with two. What two workers cost each other in caches
   and memory; this is the efficiency of a long run on idle cores, for a worker waits for nothing but its next task;
-- `modelled`: this run, start to end, on idle cores: the command's own CPU, then starting workers side by side, then
-  the tasks' measured CPU times dealt to the workers in their order.
+- `modelled`, in the file only: this run, start to end, on idle cores: the command's own CPU, then starting workers
+  side by side, then the tasks' measured CPU times dealt to the workers in their order.
 
 Gives up: more than two workers; a network file system; the queue of a real cluster.
 """
@@ -226,27 +226,25 @@ def circumstances(given: str) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """The figures as Markdown."""
-    lines = ["| | workers | documents/s | wall | CPU | CPU / document | others' cores |"]
-    lines.append("|---|---:|---:|---:|---:|---:|---:|")
-    for name in ("local", "slurm"):
+    """The figures as Markdown. "modelled" stays in the file: on Slurm it is the quotient of two sums of other runs."""
+    lines = ["| | documents | workers | documents/s | wall | CPU / document | others' cores | efficiency |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for name, label in (("local", "local"), ("slurm", "Slurm")):
         part = found.get(name)
         for n in ("1", "2") if part else ():
+            efficiency = f"**{part['efficiency']['wall']:.2f}**" if n == "2" else ""
             lines.append(
-                f"| {name} | {n} | {part['documents_per_second'][n]:,} | {part['wall_seconds'][n]} s | "
-                f"{part['cpu_seconds'][n]} s | {part['cpu_us_per_document'][n]:,} us | {part['others_cores'][n]} |"
-            )
-    lines += [
-        "",
-        "| efficiency of two workers | wall | CPU / document | whole run on idle cores |",
-        "|---|---:|---:|---:|",
-    ]
-    for name in ("local", "slurm"):
-        if part := found.get(name):
-            lines.append(
-                f"| {name} | " + " | ".join(f"{part['efficiency'][k]:.2f}" for k in ("wall", "cpu", "modelled")) + " |"
+                f"| {label} | {part['documents']:,} | {n} | {part['documents_per_second'][n]:,} | "
+                f"{part['wall_seconds'][n]} s | {part['cpu_us_per_document'][n]:.0f} us | "
+                f"{part['others_cores'][n]} | {efficiency} |"
             )
     return "\n".join(lines)
+
+
+def overhead_line(found: dict[str, Any]) -> str:
+    """What a task, a source and a job cost by themselves, in words."""
+    text = f"A task more: {found['overhead']['task_ms']} ms of CPU, a source more: {found['overhead']['source_ms']} ms"
+    return text + (f", a job on Slurm: {found['slurm']['job_cpu_beside_task']} s." if "slurm" in found else ".")
 
 
 def main() -> None:
@@ -279,8 +277,7 @@ def main() -> None:
             found["slurm"] |= circumstances(given)
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(table(found))
-    print(f"\nA task more: {found['overhead']['task_ms']} ms of CPU, a source more: {found['overhead']['source_ms']} ms"
-          + (f", a job on Slurm: {found['slurm']['job_cpu_beside_task']} s." if "slurm" in found else "."))  # fmt: skip
+    print(f"\n{overhead_line(found)}")
 
 
 if __name__ == "__main__":

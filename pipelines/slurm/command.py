@@ -14,8 +14,11 @@ from pipelines.config import LoadedConfig
 from pipelines.dedup.config import DedupConfig
 from pipelines.errors import SourceError
 from pipelines.plan import Plan
+from pipelines.run import RunResult
+from pipelines.run_layout import RunLayout
 from pipelines.slurm.options import ClusterOptions
 from pipelines.slurm.queue import print_submission
+from pipelines.slurm.submission import Submission
 from pipelines.slurm.submit import outcome_of, submit_plan, wait_until_idle, write_scripts_only
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ def execute_slurm(
             print(follow.write_script())
         return 0
     try:
-        layout, submission = submit_plan(
+        layout, submitted = submit_plan(
             plan, config, cluster, output_folder=output_folder, logging_dir=logging_dir, mirror=mirror, fresh=fresh,
             wait=options.wait, say=lambda line: console.print(line, markup=False, soft_wrap=True),
         )  # fmt: skip
@@ -58,34 +61,41 @@ def execute_slurm(
         raise SourceError(
             f"nothing more is submitted: {error}; put that right and run the same command again"
         ) from error
-    if submission is not None and follow is not None:
-        follow.submit_after(layout, submission)
-    if submission is not None and not options.wait:
-        if as_json:
-            data = submission.model_dump(mode="json")
-            print(json.dumps(data if follow is None else {**data, "dedup": follow.as_data()}, indent=1))
-        else:
-            print_submission(layout, plan, submission)
-            if follow is not None:
-                follow.show()
-        return 0
-    if submission is not None:
-        console.print(f"waiting for {len(submission.tasks)} tasks; Ctrl-C leaves the jobs alone", markup=False)
+    if isinstance(submitted, RunResult):
+        result = submitted
+    else:
+        if follow is not None:
+            follow.submit_after(layout, submitted)
+        if not options.wait:
+            _print_submitted(layout, plan, submitted, follow, as_json=as_json)
+            return 0
+        console.print(f"waiting for {len(submitted.tasks)} tasks; Ctrl-C leaves the jobs alone", markup=False)
         try:
             wait_until_idle(layout)
         except KeyboardInterrupt:
             print(f"the jobs go on; to end them: smoltrove cancel {output_folder}")
             return 130
-    result = outcome_of(plan, layout)
+        result = outcome_of(plan, layout, submitted)
     if as_json and follow is not None and result.ok:
         return follow.finish(options, as_json=True, before=result.model_dump())
     if as_json:
         print(json.dumps({"ok": result.ok, **result.model_dump()}, ensure_ascii=False, indent=1))
     else:
-        done_before = plan.num_tasks - (len(submission.tasks) if submission is not None else 0)
-        print_outcome(plan, result.outcomes, output_folder, done_before)
+        print_outcome(plan, result.outcomes, output_folder, result.num_done_before)
     if follow is not None and result.ok:
         return follow.finish(options, as_json=as_json)
     if follow is not None:
         console.print("not deduplicated: the run is not complete", markup=False)
     return 0 if result.ok else 1
+
+
+def _print_submitted(
+    layout: RunLayout, plan: Plan, submission: Submission, follow: "Follow | None", *, as_json: bool
+) -> None:
+    if as_json:
+        data = submission.model_dump(mode="json")
+        print(json.dumps(data if follow is None else {**data, "dedup": follow.as_data()}, indent=1))
+        return
+    print_submission(layout, plan, submission)
+    if follow is not None:
+        follow.show()

@@ -43,8 +43,8 @@ _POLL_SECONDS = 2.0
 def submit_plan(
     plan: Plan, config: LoadedConfig, cluster: ClusterConfig, *, output_folder: Path, logging_dir: Path,
     mirror: Path | None, fresh: bool, wait: bool, say: Callable[[str], None],
-) -> tuple[RunLayout, Submission | None]:  # fmt: skip
-    """Submit what is left of a plan; None when nothing was left, and the account is drawn up at once.
+) -> tuple[RunLayout, Submission | RunResult]:  # fmt: skip
+    """Submit what is left of a plan; when nothing was left, its account, drawn up at once.
 
     `say` is told what is waited for.
     Raises UserError when the folders, the cluster or sbatch refuse; nothing is in the queue then.
@@ -63,8 +63,7 @@ def submit_plan(
         begin(layout, plan, config, data, fresh=fresh)
         submission = _planned(plan, layout, size)
         if submission is None:
-            settle(plan, layout, {}, num_done_before=plan.num_tasks)
-            return layout, None
+            return layout, settle(plan, layout, {}, num_done_before=plan.num_tasks)
         log_dir(layout, submission.name).mkdir(parents=True, exist_ok=True)
         folder = submission_dir(layout, submission.name)
         _write_scripts(layout, cluster, submission, folder)
@@ -170,8 +169,9 @@ def wait_until_idle(layout: RunLayout) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def outcome_of(plan: Plan, layout: RunLayout) -> RunResult:
+def outcome_of(plan: Plan, layout: RunLayout, submission: Submission) -> RunResult:
     """The account of a run whose jobs have ended; drawn up anew, since its last job may have been cancelled."""
+    done_before = plan.num_tasks - len(submission.tasks)
     with lock_run(layout.run_dir):
         refuse_while_live(layout)
-        return settle(plan, layout, incomplete_reasons(layout, plan))
+        return settle(plan, layout, incomplete_reasons(layout, plan), num_done_before=done_before)

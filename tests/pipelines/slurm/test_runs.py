@@ -32,10 +32,12 @@ def test_stage_1_is_the_local_run_with_an_array_limit_below_the_tasks(box: Slurm
 
 
 def test_a_complete_run_submits_nothing(box: Slurm, tmp_path: Path, local: Run) -> None:
-    """The same command on a finished run, whoever ran it, draws up the account and leaves the queue alone."""
+    """The same command on a finished run, whoever ran it, draws up the account once and leaves the queue alone."""
     run = SlurmRun(box, tmp_path / "run", STAGE_1, *OPTIONS, script=True)
     run.command[run.command.index("--output-folder") + 1] = str(local.output)
     before = local.files()
     assert "6 tasks were done before" in run.submit()
     assert local.files() == before
     assert not (local.output / "_run" / "slurm").exists()
+    accounts = [line.split()[2] for line in run.log().splitlines() if line.split()[1] == "ok"]
+    assert len(accounts) == len(set(accounts)) == 3, run.log()
