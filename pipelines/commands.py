@@ -129,8 +129,8 @@ def execute(
     from pipelines.dedup.command import execute_dedup, with_methods
 
     status = execute_dedup(
-        output_folder, config=with_methods(config.stage.dedup, dedup_method),
-        workers=workers or DEFAULT_WORKERS, fresh=fresh, as_json=as_json, before=result.model_dump(),
+        output_folder, config=with_methods(config.stage.dedup, dedup_method), workers=workers, fresh=fresh,
+        as_json=as_json, before=result.model_dump(), config_path=config_path, cluster=cluster,
     )  # fmt: skip
     if status == 0:
         # Once more, with the duplicates.

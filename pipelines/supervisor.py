@@ -16,7 +16,8 @@ from typing import Any
 from pipelines.plan import Plan
 from pipelines.run_layout import RunLayout
 from pipelines.signals import StopRequest, interrupts_held_back, signal_name
-from pipelines.task_queue import MAX_ATTEMPTS, Profile, Task, TaskQueue, Watcher
+from pipelines.task_queue import Task, TaskQueue, Watcher
+from pipelines.work_queue import MAX_ATTEMPTS, Kind
 from pipelines.worker import worker_log, worker_main
 
 _STOP_SECONDS = 5.0
@@ -30,7 +31,7 @@ class _Worker:
     started_at: float = field(default_factory=time.monotonic)
     task: Task | None = None
     dismissed: bool = False
-    profiles: set[Profile] = field(default_factory=set)
+    kinds: set[Kind] = field(default_factory=set)
 
 
 class Supervisor(TaskQueue):
@@ -79,7 +80,7 @@ class Supervisor(TaskQueue):
             if not worker.process.is_alive():
                 self._bury(worker)
         self._hire()
-        self._tell("tick")
+        self.tell("tick")
 
     def _hear(self, worker: _Worker) -> bool:
         """Take one message; False when the worker's end is closed, which means that it is dying."""
@@ -90,29 +91,28 @@ class Supervisor(TaskQueue):
             return False
         if kind == "ready":
             self._false_starts = 0
-            self._tell("ready", time.monotonic() - worker.started_at)
+            self.tell("ready", time.monotonic() - worker.started_at)
         elif kind == "progress":
             index, rank, (read, written) = rest
-            self._tell("progress", (index, rank), read, written)
+            self.tell("progress", (index, rank), read, written)
         else:
             task = (rest[0], rest[1])
             worker.task = None
             if kind == "done":
-                self._tell("done", task)
+                self.tell("done", task)
             else:
-                self._fail(task, rest[2])
+                self.fail(task, rest[2])
         return True
 
     def _give_work(self, worker: _Worker) -> None:
-        busy = {profile for other in self._workers if other is not worker for profile in other.profiles}
-        order = self._next_for(worker.profiles, busy) if self.queue else None
+        busy = {kind for other in self._workers if other is not worker for kind in other.kinds}
+        order = self.take(worker.kinds, busy) if self.queue else None
         if order is None:
             worker.dismissed = True
         else:
-            self.queue.remove(order)
             worker.task = order
-            worker.profiles.add(self._profile(order))
-            self._tell("started", order)
+            worker.kinds.add(self.kind(order))
+            self.tell("started", order)
         # A worker that has just died cannot be told; its sentinel says so, and _bury takes the task back.
         with suppress(OSError):
             worker.orders.send(order)
@@ -128,12 +128,12 @@ class Supervisor(TaskQueue):
             code = worker.process.exitcode
             how = f"killed by {signal_name(-code)}" if code is not None and code < 0 else f"exit status {code}"
             hint = "; out of memory? give it fewer --workers" if how.endswith("SIGKILL") else ""
-            self._lost(worker.task, how, f"{hint}; see {worker_log(self.layout.logging_dir)}")
+            self.lost(worker.task, how, f"{hint}; see {worker_log(self.layout.logging_dir)}")
         elif worker.process.exitcode != 0 and not worker.dismissed:
             # A worker that dies before its first task has none to blame; without a bound it would respawn for ever.
             self._false_starts += 1
             if self._false_starts >= MAX_ATTEMPTS * self.num_workers:
-                self._fail_rest(f"workers do not start; see {worker_log(self.layout.logging_dir)}")
+                self.fail_rest(f"workers do not start; see {worker_log(self.layout.logging_dir)}")
 
     def _hire(self) -> None:
         """Start as many workers as there is work for; one that has been dismissed does not count."""

@@ -1,10 +1,10 @@
-"""The incomplete tasks of a plan, and what has become of each: what every supervisor keeps, whoever does the work.
+"""The incomplete tasks of a plan as a work queue, and who is told of them.
 
-A task whose worker is lost is tried again, MAX_ATTEMPTS times in all; one that fails is not, and stops no other. Gives
-up: doing anything; `pipelines.supervisor` has processes of this machine, `pipelines.ray.supervisor` those of a cluster.
+Gives up: doing anything; `pipelines.supervisor` has processes of this machine, `pipelines.ray.supervisor` those of a
+cluster.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -12,11 +12,9 @@ from pipelines.ledger import find_record
 from pipelines.plan import Plan
 from pipelines.run_layout import RunLayout
 from pipelines.signals import StopRequest
-
-MAX_ATTEMPTS = 3
+from pipelines.work_queue import Kind, WorkQueue
 
 Task = tuple[int, int]  # (index of the source in the plan, rank)
-Profile = tuple[str, ...]  # the languages whose word splitters a task loads
 
 
 class Watcher(Protocol):
@@ -62,8 +60,8 @@ def is_complete(plan: Plan, layout: RunLayout, task: Task) -> bool:
     return True
 
 
-class TaskQueue(ABC):
-    """What is left of `plan`, largest task first; `failures` says what did not work and why.
+class TaskQueue(WorkQueue[Task]):
+    """What is left of `plan`, largest task first.
 
     A supervisor is one of these with a `run` of its own.
     """
@@ -71,13 +69,10 @@ class TaskQueue(ABC):
     def __init__(
         self, plan: Plan, layout: RunLayout, *, watchers: Iterable[Watcher] = (), stop: StopRequest | None = None
     ) -> None:
-        self.plan, self.layout = plan, layout
-        self.stop = stop or StopRequest()
-        self.watchers = list(watchers)
-        self.failures: dict[Task, str] = {}
-        self.attempts: dict[Task, int] = {}
         everything = [(i, rank) for i, source in enumerate(plan.sources) for rank in range(len(source.tasks))]
-        self.queue = [task for task in everything if not is_complete(plan, layout, task)]
+        super().__init__((task for task in everything if not is_complete(plan, layout, task)), stop=stop)
+        self.plan, self.layout = plan, layout
+        self.watchers = list(watchers)
         self.queue.sort(key=lambda task: -sum(f.size for f in plan.sources[task[0]].task_files(task[1])))
         self.num_done_before = len(everything) - len(self.queue)
 
@@ -92,39 +87,16 @@ class TaskQueue(ABC):
             self.layout.completion(source.output_dir, task[1]).unlink(missing_ok=True)
         self.layout.logging_dir.mkdir(parents=True, exist_ok=True)
 
-    def _next_for(self, own: set[Profile], busy: set[Profile]) -> Task:
-        """The largest task whose word splitters a worker has loaded, else one that no other worker is busy with."""
-        for task in self.queue:
-            if self._profile(task) in own:
-                return task
-        return next((task for task in self.queue if self._profile(task) not in busy), self.queue[0])
+    def is_done(self, item: Task) -> bool:
+        """Whether the task is complete."""
+        return is_complete(self.plan, self.layout, item)
 
-    def _profile(self, task: Task) -> Profile:
-        source = self.plan.sources[task[0]]
+    def kind(self, item: Task) -> Kind:
+        """The languages whose word splitters a task loads."""
+        source = self.plan.sources[item[0]]
         return source.languages if source.filters else ()
 
-    def _lost(self, task: Task, how: str, advice: str, what: str = "its worker died") -> None:
-        """The worker of a task is gone: the task was complete all the same, or is tried again, or has failed."""
-        if is_complete(self.plan, self.layout, task):
-            self._tell("done", task)
-            return
-        self.attempts[task] = self.attempts.get(task, 0) + 1
-        if self.attempts[task] < MAX_ATTEMPTS:
-            self.queue.insert(0, task)
-            self._tell("retried", task, how)
-        else:
-            self._fail(task, f"{what} {MAX_ATTEMPTS} times ({how}){advice}")
-
-    def _fail(self, task: Task, reason: str) -> None:
-        self.failures[task] = reason
-        self._tell("failed", task, reason)
-
-    def _fail_rest(self, reason: str) -> None:
-        """No task that waits can be done."""
-        for task in self.queue:
-            self._fail(task, reason)
-        self.queue.clear()
-
-    def _tell(self, event: str, *args: Any) -> None:
+    def tell(self, event: str, *args: Any) -> None:
+        """All watchers."""
         for watcher in self.watchers:
             getattr(watcher, event)(*args)

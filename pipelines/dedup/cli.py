@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli_options import AsJson, Debug, DedupMethod, Run, Workers
+from pipelines.cli_options import AsJson, Debug, DedupMethod, Run, RunWorkers
 from pipelines.slurm.options import ClusterOptions, with_cluster_options
 
 
@@ -34,7 +34,7 @@ def dedup(
         Path | None, typer.Option(help="Take the `dedup:` block of this configuration, not of the run's own.")
     ] = None,
     tasks: Annotated[int | None, typer.Option(min=1, help="At most so many files or parts at a time.")] = None,
-    workers: Workers = 2,
+    workers: RunWorkers = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is in the output folder first.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say what it finds, and what it costs, and end.")] = False,
     plot: Annotated[

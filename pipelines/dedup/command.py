@@ -27,6 +27,7 @@ from pipelines.slurm.options import ClusterOptions, Executor
 from pipelines.store.url import refuse_store
 from pipelines.yaml_source import load_yaml
 
+DEFAULT_WORKERS = 2
 _EXAMPLES = 5
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -86,7 +87,7 @@ def execute_dedup(
     against: list[Path] | None = None,
     cache_dir: Path | None = None,
     tasks: int | None = None,
-    workers: int = 2,
+    workers: int | None = None,
     fresh: bool = False,
     explain: bool = False,
     plot: Path | None = None,
@@ -98,7 +99,8 @@ def execute_dedup(
     """Deduplicate, or with `explain` say what that would take. Returns the exit status.
 
     `plot` is a PNG file for `explain`; `before` is what the run before came to, for one JSON text about both;
-    `config_path` is whose `cluster:` block counts, where `cluster` says that Slurm does it.
+    `config_path` is whose `cluster:` block counts, where `cluster` says that Slurm or Ray does it. workers: processes
+    here, DEFAULT_WORKERS if not given, or actors on Ray, as many as fit if not given.
     """
     for folder in (
         run,
@@ -109,13 +111,13 @@ def execute_dedup(
         refuse_store(folder, "`smoltrove dedup`")
     cluster = cluster or ClusterOptions()
     cluster.check()
-    output = output_folder or default_output(run)
+    output, here = output_folder or default_output(run), workers or DEFAULT_WORKERS
     if plot is not None and not explain:
         raise UserError("--plot: draws what --explain says; add --explain")
     if explain:
         from pipelines.dedup.explain import explain_text, explanation
 
-        data = explanation(run, config=config, against=against or [], output_folder=output, workers=workers)
+        data = explanation(run, config=config, against=against or [], output_folder=output, workers=here)
         if plot is not None:
             from pipelines.dedup.plot import write_plot
 
@@ -131,10 +133,19 @@ def execute_dedup(
             against=tuple(against or ()), cache_dir=cache_dir, max_jobs=tasks, fresh=fresh,
         )  # fmt: skip
         return execute_dedup_slurm(order, cluster, as_json=as_json)
+    hire = None
+    if cluster.executor is Executor.ray:
+        from pipelines.ray.command import crew_on_ray, warn_of_unused
+
+        block = cluster_block(run, config_path)
+        if before is None:  # else the filters' command has said it
+            warn_of_unused(block)
+        hire = crew_on_ray(cluster.merged(block), workers=workers, most=tasks)
     console = Console(stderr=True, highlight=False)
     result = run_dedup(
-        run, config=config, output_folder=output, against=against, cache_dir=cache_dir, tasks=tasks, workers=workers,
+        run, config=config, output_folder=output, against=against, cache_dir=cache_dir, tasks=tasks, workers=here,
         fresh=fresh, say=lambda text: console.print(f"dedup {text}", markup=False, soft_wrap=True), show_progress=True,
+        hire=hire,
     )  # fmt: skip
     if as_json:
         found = outcome(result, config)

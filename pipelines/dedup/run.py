@@ -1,36 +1,36 @@
 """A deduplication in one command, from frozen inputs to outcome: refuse or continue, lock, stage after stage, account.
 
 Each stage starts from committed folders of the one before, under the fingerprint of inputs and parameters. Gives up:
-several machines; pipelines/slurm/dedup_submit.py has jobs for those.
+leaving before the end; pipelines/slurm/dedup_submit.py has jobs for that.
 """
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from datetime import datetime
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
-from typing import IO
 
 from pydantic import BaseModel
 
 from pipelines.dedup.cache import check_methods, lock_cache, with_segments
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.inputs import KIND, DedupPlan, freeze, plan_fingerprint_data, read_json
-from pipelines.dedup.pool import Pool, Stopped, run_job
-from pipelines.dedup.stages import all_stages, clear_unfinished, is_complete, records_of, start
-from pipelines.dedup.work import PLAN_FILE, Job, Work, open_work
+from pipelines.dedup.pool import Stopped
+from pipelines.dedup.processes import Notes, Say, processes_here
+from pipelines.dedup.stages import Crew, all_stages, clear_unfinished, is_complete, records_of, start
+from pipelines.dedup.work import PLAN_FILE, Work, open_work
 from pipelines.errors import SourceError, UserError
 from pipelines.ledger import TaskRecord
 from pipelines.manifest import check_continues, fingerprint
-from pipelines.meter import Meter
 from pipelines.report.write import report_at_the_end
 from pipelines.run_layout import RUN_DIR, RunLayout
 from pipelines.run_lock import RUN_LOCK, WORKERS_LOCK, lock_run
 from pipelines.signals import StopRequest, note_signals
 from pipelines.slurm.submission import refuse_while_live
 
-Say = Callable[[str], None]
+# Makes the crew of a deduplication out of its work, what it says and what may stop it; nobody works after its block.
+HireCrew = Callable[[Work, Notes, StopRequest], AbstractContextManager[Crew]]
 
 
 class DedupResult(BaseModel):
@@ -59,11 +59,12 @@ def run_dedup(
     fresh: bool = False,
     say: Say = lambda _: None,
     show_progress: bool = False,
+    hire: AbstractContextManager[HireCrew] | None = None,
 ) -> DedupResult:
     """Deduplicate the finished run in `run` into `output_folder`, or continue doing so.
 
-    `workers` 0 does all in this process; `tasks` is the most files that are worked on at a time. Neither changes the
-    documents.
+    `workers` 0 does all in this process; `tasks` is the most files that are worked on at a time. `hire` says who works
+    if not processes of this machine. None of them changes the documents.
 
     Raises UserError for inputs that cannot be used or an output folder that holds something else, SourceError when a
     stage fails; what is finished is kept then, and the same call goes on.
@@ -90,6 +91,9 @@ def run_dedup(
             if not fresh:
                 check_continues(layout, data)
             refuse_while_live(layout)
+            # Before anything is written: it may find that nobody can work.
+            here = partial(processes_here, min(workers, tasks or workers))
+            crew_of: HireCrew = here if hire is None else stack.enter_context(hire)
             stack.enter_context(lock_run(layout.run_dir))
             stack.enter_context(note_signals(stop))
             refuse_while_live(layout)
@@ -97,7 +101,7 @@ def run_dedup(
                 delete_dedup(layout)
             start(layout, plan, data)
             open_work.cache_clear()
-            result = _stages(Work(layout=layout, plan=plan), tasks, workers, stop, say, show_progress)
+            result = _stages(Work(layout=layout, plan=plan), crew_of, stop, say, show_progress)
             if result.ok:
                 report_at_the_end(output_folder, layout.logging_dir / "main.log")
             return result
@@ -108,64 +112,25 @@ def run_dedup(
         ) from error
 
 
-def _stages(
-    work: Work, tasks: int | None, workers: int, stop: StopRequest, say: Say, show_progress: bool
-) -> DedupResult:
+def _stages(work: Work, hire: HireCrew, stop: StopRequest, say: Say, show_progress: bool) -> DedupResult:
     layout = work.layout
     with open(layout.logging_dir / "main.log", "a", encoding="utf-8", buffering=1) as log:
-        workers = min(workers, tasks or workers)
-        pool = Pool(work, workers=workers, stop=stop, log_path=layout.logging_dir / "workers.log")
-        crew = Processes(work, pool, log, say, show_progress)
+        notes = Notes(log, say, show_progress)
         try:
             if not is_complete(work):
                 clear_unfinished(layout)
-                all_stages(work, crew)
+                with hire(work, notes, stop) as crew:
+                    all_stages(work, crew)
         except Stopped:
-            crew.note("stopped: finished work is kept; run the same command to go on")
+            notes.note("stopped: finished work is kept; run the same command to go on")
             return DedupResult(
                 output_folder=str(layout.output_folder), records=[], skipped={}, stopped=stop.signum or 2
             )
         except SourceError as error:
             # For the log alone; who called shows the error.
-            crew.log(f"FAILED: {error}")
+            notes.log(f"FAILED: {error}")
             raise
-        finally:
-            pool.close()
     return result_of(work)
-
-
-class Processes:
-    """The crew of one command: a pool for pieces, this process for what cannot be cut into pieces."""
-
-    def __init__(self, work: Work, pool: Pool, log: IO[str], say: Say, show_progress: bool) -> None:
-        self._work, self._pool, self._log, self._say, self._show = work, pool, log, say, show_progress
-
-    def log(self, text: str) -> None:
-        """A line for main.log alone."""
-        self._log.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
-
-    def note(self, text: str) -> None:
-        """A line for main.log and for who called."""
-        self.log(text)
-        self._say(text)
-
-    def each(self, name: str, job: Job, numbers: Iterable[int], what: str, done: Callable[[int], bool]) -> None:
-        """The pieces that are left, on the pool."""
-        if left := [number for number in numbers if not done(number)]:
-            self.note(f"{name}: {len(left)} {what}")
-            with Meter(f"dedup {name}", len(left), what, show=self._show) as meter:
-
-                def finished(number: int) -> None:
-                    self.log(f"done {name} {number}")
-                    meter.advance()
-
-                self._pool.run(job, left, finished)
-
-    def once(self, name: str, job: Job, number: int, done: Callable[[], bool]) -> None:
-        """In this process, unless it is done."""
-        if not done():
-            run_job(self._work, job, number)
-            self.log(f"done {name}")
 
 
 def result_of(work: Work) -> DedupResult:

@@ -1,8 +1,9 @@
 """The stages of a deduplication in their order: index, then for each method scan, match and decide, then write, finish.
 
 A stage is a list of pieces that do not need each other; a piece is there as a whole or not at all. Who works on them is
-a `Crew`: processes of one command (run.py), or jobs of a cluster (pipelines/slurm/crew.py), each of which walks through
-all stages and finds most of the work done. Gives up: two stages at a time.
+a `Crew`: processes of one command (processes.py), actors on Ray (pipelines/ray/crew.py), or jobs on Slurm
+(pipelines/slurm/crew.py), each of which walks through all stages and finds most of the work done. What is done to a
+piece is a function of a module, so that it has a name on another node. Gives up: two stages at a time.
 """
 
 import json
@@ -63,7 +64,7 @@ def all_stages(work: Work, crew: Crew) -> None:
     """Whatever is left of a deduplication that has started, to its end."""
     every = [i for i, _ in work.files()]
     stage(work, crew, "index", index_file, every, "files")
-    for name in work.methods:
+    for place, name in enumerate(work.methods):
         module = method(name)
         stage(work, crew, f"{name}.scan", module.scan, every, "files")
         stage(work, crew, f"{name}.match", module.match, range(module.num_parts(work)), "parts")
@@ -72,7 +73,7 @@ def all_stages(work: Work, crew: Crew) -> None:
         if check.is_wanted(work.plan.config, name):
             stage(work, crew, check.STAGE, check.scan_candidates, every, "files")
         decided = work.folder(f"{name}.decided")
-        crew.once(decided.name, _decide_job(name), 0, partial(store.is_committed, decided))
+        crew.once(decided.name, decide_method, place, partial(store.is_committed, decided))
         totals = store.totals(decided)
         said = totals.get("said") or f"{totals['removed']:,} documents removed, {totals['clusters']:,} clusters"
         crew.note(f"{name}: {said}")
@@ -87,11 +88,9 @@ def stage(work: Work, crew: Crew, name: str, job: Job, numbers: Iterable[int], w
     crew.each(name, job, numbers, what, lambda number: store.is_committed(work.folder(name, number)))
 
 
-def _decide_job(name: str) -> Job:
-    def decide_method(work: Work, _: int) -> None:
-        decide(work, name)
-
-    return decide_method
+def decide_method(work: Work, place: int) -> None:
+    """Who survives, by the method in this place."""
+    decide(work, work.methods[place])
 
 
 def finish(work: Work, _: int) -> None:

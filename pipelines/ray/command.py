@@ -1,20 +1,24 @@
-"""What `--executor ray` does on the command line: a run as a local one, with the workers on a cluster.
+"""What `--executor ray` does on the command line: a run or a deduplication as a local one, its workers on a cluster.
 
-Exit status, table and resume are those of a local run, and so is `--run-dedup`, which works where the command was
-typed. Gives up: leaving; the run ends with the process, as it does locally.
+Exit status, table and resume are those of a local one. Gives up: leaving; it ends with the process, as it does locally.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from pipelines.config import LoadedConfig
+from pipelines.dedup.run import HireCrew
 from pipelines.plan import Plan
 from pipelines.ray.connection import connected
 from pipelines.run import RunResult, run_plan
 from pipelines.run_layout import RunLayout
 from pipelines.signals import StopRequest
+from pipelines.slurm.config import ClusterConfig
 from pipelines.slurm.options import RAY_KEYS, ClusterOptions
 
 
@@ -23,12 +27,8 @@ def run_on_ray(
     workers: int | None, mirror: Path | None, fresh: bool,
 ) -> RunResult:  # fmt: skip
     """Run what is left of a plan on Ray. Raises as `run_plan` does, and UserError when no node can run a task."""
-    block = config.stage.cluster
-    cluster = options.merged(block)
-    unused = sorted(block.model_fields_set - RAY_KEYS)
-    console = Console(stderr=True, highlight=False)
-    if unused:
-        console.print(f"warning: cluster: {', '.join(unused)}: for Slurm only", markup=False, soft_wrap=True)
+    cluster = options.merged(config.stage.cluster)
+    warn_of_unused(config.stage.cluster)
     with connected(cluster.ray_address):
         import ray
 
@@ -46,3 +46,27 @@ def run_on_ray(
         return run_plan(
             plan, config, output_folder=output_folder, logging_dir=logging_dir, mirror=mirror, fresh=fresh, hire=hire
         )
+
+
+@contextmanager
+def crew_on_ray(cluster: ClusterConfig, *, workers: int | None, most: int | None) -> Iterator[HireCrew]:
+    """Connected to a cluster: what hires the actors of a deduplication there, as many as fit, or `workers`.
+
+    At most `most` at a time. Raises UserError when no node can run a piece.
+    """
+    with connected(cluster.ray_address):
+        import ray
+
+        from pipelines.ray.crew import actors_on_ray
+        from pipelines.ray.resources import check_resources
+
+        places = check_resources(ray.nodes(), cluster)
+        wanted = workers or places
+        yield partial(actors_on_ray, min(wanted, most or wanted), cluster, dict(os.environ))
+
+
+def warn_of_unused(block: ClusterConfig) -> None:
+    """Name the keys of a `cluster:` block that mean nothing to Ray."""
+    if unused := sorted(block.model_fields_set - RAY_KEYS):
+        console = Console(stderr=True, highlight=False)
+        console.print(f"warning: cluster: {', '.join(unused)}: for Slurm only", markup=False, soft_wrap=True)

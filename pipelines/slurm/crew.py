@@ -9,23 +9,16 @@ jobs with it. Gives up: giving nodes back while one job decides; see docs/decisi
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from pipelines.claim import Claim, history, take_if_free
-from pipelines.dedup.pool import run_job
+from pipelines.dedup.claimed_piece import claims_of, pieces_failed, to_the_log, work_on_piece
 from pipelines.dedup.stages import is_complete
 from pipelines.dedup.work import Job, Work
-from pipelines.errors import SourceError, UserError
-from pipelines.supervisor import MAX_ATTEMPTS
+from pipelines.work_queue import MAX_ATTEMPTS
 
 # Waiting for pieces of others: short at first, since most are; 5 s cost nothing where one takes minutes.
 FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS = 0.2, 5.0
-
-
-def claims_of(stage: str) -> str:
-    """Where the claims on the pieces of a stage are; see pipelines.claim.claims_dir."""
-    return f"dedup/{stage}"
 
 
 class AllDone(Exception):
@@ -46,7 +39,7 @@ class Jobs:
 
     def note(self, text: str) -> None:
         """To the log of this job."""
-        print(text, flush=True)
+        to_the_log(text)
 
     def each(self, name: str, job: Job, numbers: Iterable[int], what: str, done: Callable[[int], bool]) -> None:
         """Until every piece is there. Raises SourceError when one has failed and all others are there.
@@ -79,11 +72,7 @@ class Jobs:
             wait = FIRST_LOOK_SECONDS if len(left) < before else min(2 * wait, LAST_LOOK_SECONDS)
             time.sleep(wait)
         if failed:
-            number, reason = min(failed.items())
-            raise SourceError(
-                f"{name}: {len(failed)} of the {what} failed ({number}: {reason}); finished work is kept: put that "
-                "right and run the same command again"
-            )
+            raise pieces_failed(name, what, failed)
 
     def once(self, name: str, job: Job, number: int, done: Callable[[], bool]) -> None:
         """One job does it, the others wait for it."""
@@ -101,21 +90,11 @@ class Jobs:
             claim.end("done")
             self.claim = None
             return done(number)
-        started = time.perf_counter()
-        attempt = replace(work.layout, attempt=f"{number:05d}.{claim.number}")
-        own = replace(work, layout=attempt, fence=claim.require)
-        try:
-            run_job(own, job, number)
-        except (SourceError, UserError) as error:
-            claim.end("failed" if claim.is_newest else "overtaken", str(error))
-            self.note(f"FAILED {name} {number}: {error}")
-            self.claim = None
-            return False
-        claim.end("done")
+        reason = work_on_piece(work, name, job, number, claim, self.note)
         self.claim = None
-        self.did.add(name)
-        self.note(f"done {name} {number} in {time.perf_counter() - started:.1f} s")
-        return True
+        if reason is None:
+            self.did.add(name)
+        return reason is None
 
     def _has_failed(self, name: str, number: int) -> str | None:
         """Why a piece that is not there will not be, as far as this submission goes; None while it may come."""

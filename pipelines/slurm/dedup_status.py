@@ -14,13 +14,13 @@ from rich.console import Console
 
 from pipelines.claim import claims_dir, held
 from pipelines.dedup import check, store
+from pipelines.dedup.claimed_piece import claims_of
 from pipelines.dedup.inputs import DedupPlan, read_json
 from pipelines.dedup.methods import method
 from pipelines.dedup.stages import FINISH, WRITE, is_complete
 from pipelines.dedup.work import PLAN_FILE, Work
 from pipelines.dedup.writer import is_written
 from pipelines.slurm.client import Job, SlurmSilent, jobs_named
-from pipelines.slurm.crew import claims_of
 from pipelines.slurm.dedup_launch import last_launch, probe
 from pipelines.slurm.pending import meaning
 from pipelines.slurm.queue import MOST_SHOWN, last_lines

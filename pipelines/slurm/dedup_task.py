@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipelines.claim import claims_dir
+from pipelines.dedup.claimed_piece import claims_of
 from pipelines.dedup.inputs import DedupPlan
 from pipelines.dedup.stages import FINISH, all_stages, is_complete, start
 from pipelines.dedup.work import PLAN_FILE, Job, Work
@@ -24,7 +25,7 @@ from pipelines.errors import SourceError, UserError
 from pipelines.executors import SafeLog, without_secrets
 from pipelines.manifest import check_continues, deciding_versions, read_manifest
 from pipelines.run_lock import share_workers_lock
-from pipelines.slurm.crew import AllDone, Jobs, claims_of
+from pipelines.slurm.crew import AllDone, Jobs
 from pipelines.slurm.dedup_launch import DedupLaunch, open_plan, probe, read_launch
 from pipelines.slurm.submission import SETTLED, read_submission, submission_dir
 from pipelines.slurm.task import ANSWERED

@@ -22,8 +22,9 @@ from pipelines.plan import Plan
 from pipelines.run_layout import RunLayout
 from pipelines.run_lock import share_workers_lock
 from pipelines.slurm.submission import SETTLED, Submission, read_submission, submission_dir
-from pipelines.task_queue import MAX_ATTEMPTS, is_complete
+from pipelines.task_queue import is_complete
 from pipelines.verify import open_run
+from pipelines.work_queue import MAX_ATTEMPTS
 
 ANSWERED = (signal.SIGUSR1, signal.SIGTERM)
 

@@ -15,7 +15,7 @@ import pytest
 
 from pipelines import claim
 from pipelines.errors import UserError
-from pipelines.ray import supervisor as module
+from pipelines.ray import actors as module
 from pipelines.ray.supervisor import RaySupervisor
 from pipelines.ray.worker import TaskWorker
 from pipelines.run_lock import workers_end

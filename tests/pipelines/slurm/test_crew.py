@@ -10,6 +10,7 @@ import pytest
 
 from pipelines import claim as claims
 from pipelines.claim import take_if_free
+from pipelines.dedup.claimed_piece import claims_of
 from pipelines.dedup.config import DedupConfig, MinhashConfig
 from pipelines.dedup.inputs import freeze, plan_fingerprint_data
 from pipelines.dedup.run import run_dedup
@@ -19,9 +20,9 @@ from pipelines.dedup.work import Work
 from pipelines.errors import SourceError
 from pipelines.manifest import fingerprint
 from pipelines.slurm import crew
-from pipelines.slurm.crew import AllDone, Jobs, claims_of
+from pipelines.slurm.crew import AllDone, Jobs
 from pipelines.slurm.dedup_launch import probe
-from pipelines.supervisor import MAX_ATTEMPTS
+from pipelines.work_queue import MAX_ATTEMPTS
 from tests.dedup.corpus import files_of, make_run, small_sources
 
 ALL = DedupConfig(
