@@ -22,15 +22,16 @@ inline uint64_t short_key(const char* p, size_t n) {
     return byte(0) | byte(n / 2) << 8 | byte(n - 1) << 16;
 }
 
-// The first eight of n bytes (n > 0) in one number, zeros behind the last; reads nothing beyond it.
+// The first eight of n bytes in one number, zeros behind the last; reads nothing beyond it.
 inline uint64_t head_of(const char* p, size_t n) {
+    if (n == 0) return 0;
     if (n >= 8) return load<uint64_t>(p);
     if (n >= 4) return load<uint32_t>(p) | load<uint32_t>(p + n - 4) << 8 * (n - 4);
     auto byte = [p](size_t i) { return uint64_t{static_cast<unsigned char>(p[i])} << 8 * i; };
     return byte(0) | byte(n / 2) | byte(n - 1);
 }
 
-// The same with nothing to foretell; may read all eight bytes, unless they reach beyond `end`.
+// The same for n > 0 with nothing to foretell; may read all eight bytes, unless they reach beyond `end`.
 inline uint64_t head_of(const char* p, size_t n, const char* end) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     if (end - p >= 8) return load<uint64_t>(p) & ~uint64_t{0} >> (64 - 8 * (n < 8 ? n : 8));

@@ -8,11 +8,11 @@
 
 namespace smol {
 
-// A key (of at least a byte) and its first eight bytes, which are all of it for most: neither its hash nor a comparison
+// A key and its first eight bytes, which are all of it for most: neither its hash nor a comparison
 // branches by its length then.
 struct Key {
     explicit Key(std::string_view bytes_) : bytes(bytes_), head(head_of(bytes.data(), bytes.size())) {}
-    // `end`: of the text in which it is.
+    // Of at least a byte. `end`: of the text in which it is.
     Key(std::string_view bytes_, const char* end) : bytes(bytes_), head(head_of(bytes.data(), bytes.size(), end)) {}
     uint64_t hash() const {
         auto mix = [](uint64_t h, uint64_t v) {

@@ -70,8 +70,7 @@ Duplicates find_duplicates(const std::vector<std::string_view>& items) {
     FirstSeen seen(items.size());
     for (uint32_t i = 0; i < items.size(); ++i) {
         const std::string_view item = items[i];
-        if (seen.find_or_add(Key(item).hash() * kSpread, i, [&](uint32_t j) { return items[j] == item; }) >=
-            0) {
+        if (seen.find_or_add(Key(item).hash() * kSpread, i, [&](uint32_t j) { return items[j] == item; }) >= 0) {
             ++result.elements;
             result.chars += count_chars(item.data(), item.size());
         }
