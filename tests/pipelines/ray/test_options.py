@@ -12,9 +12,9 @@ import pytest
 from pipelines.commands import execute
 from pipelines.errors import SourceError, UserError
 from pipelines.ray import connection
+from pipelines.ray.actors import why
 from pipelines.ray.connection import connected, forwarded
 from pipelines.ray.resources import check_resources, num_places
-from pipelines.ray.actors import why
 from pipelines.slurm.config import ClusterConfig
 from pipelines.slurm.options import ClusterOptions, Executor
 from tests.data import ROOT
