@@ -103,6 +103,7 @@ bench-all: bench
 	$(BIN)/python benchmarks/estimate_check.py
 	$(BIN)/python benchmarks/scaling_curve.py
 	$(BIN)/python benchmarks/slurm_campaign.py --output benchmarks/results/slurm_campaign.md
+	$(BIN)/python benchmarks/ray_faults.py --output benchmarks/results/ray_faults.md
 	$(BIN)/python benchmarks/scaling.py
 
 clean:

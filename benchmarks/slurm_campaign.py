@@ -256,13 +256,16 @@ class Campaign:
         return "; ".join(found)
 
 
-def table(campaign: Campaign, faults: Sequence[Fault], seed: int) -> Iterator[str]:
+def table(campaign: Campaign, faults: Sequence[Fault], options: argparse.Namespace) -> Iterator[str]:
     """The results as Markdown."""
     wrong = [fault for fault in faults if fault.wrong]
     claims = len(list(campaign.run.output.glob("_run/stages/*/claims/*/*/*.json")))
     tasks = len(campaign.expected)
     yield "# One run on Slurm, and fault after fault\n"
-    yield f"`python benchmarks/slurm_campaign.py --faults {len(faults)} --seed {seed}`\n"
+    yield (
+        f"`python benchmarks/slurm_campaign.py --faults {len(faults)} --seed {options.seed} --tasks {tasks} "
+        f"--documents {options.documents}`\n"
+    )
     counted = ", ".join(f"{number} {kind}" for kind, number in Counter(fault.kind for fault in faults).items())
     yield (
         f"{len(faults)} faults ({counted}) on a run of {tasks} tasks in arrays of 5, on a two-node Slurm on one "
@@ -285,7 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--faults", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tasks", type=int, default=30)
-    parser.add_argument("--documents", type=int, default=8_000, help="rows of a task")
+    # Seconds of work for a task, or it is over before it can be caught.
+    parser.add_argument("--documents", type=int, default=30_000, help="rows of a task")
     parser.add_argument("--output", type=Path, help="where the table goes; default: printed")
     options = parser.parse_args(arguments)
     if reason := why_not():
@@ -296,7 +300,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             box, Path(name) / "campaign", tasks=options.tasks, documents=options.documents, seed=options.seed
         )
         faults = campaign.play(campaign.series(options.faults))
-        text = "\n".join(table(campaign, faults, options.seed)) + "\n"
+        text = "\n".join(table(campaign, faults, options)) + "\n"
     if options.output:
         options.output.write_text(text, encoding="utf-8")
     else:
