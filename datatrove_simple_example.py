@@ -43,4 +43,6 @@ def main(
 if __name__ == "__main__":
     from pipelines.cli import call
 
-    call(lambda: typer.run(main))
+    app = typer.Typer(add_completion=False)
+    app.command()(main)
+    call(app)

@@ -255,16 +255,34 @@ def stage_app(stage: int) -> typer.Typer:
     return script
 
 
-def call(command: Callable[[], Any]) -> None:
+# What all mistakes on a command line are: click's class, or the copy of it that newer versions of typer have.
+_Misused: type[Any] = typer.BadParameter.__mro__[1]
+
+
+def call(command: Callable[..., Any]) -> None:
     """Run a command line and end the process: errors that the user can mend in plain lines, exit status 2."""
     try:
-        command()
+        status = command(standalone_mode=False)
+    except _Misused as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # nothing was asked: the help is the answer
+            error.show()
+        else:
+            _report(_misuse(error))
+        sys.exit(2)
     except UserError as error:
         _report(str(error))
         sys.exit(2)
     except SourceError as error:
         _report(str(error))
         sys.exit(1)
+    sys.exit(status)
+
+
+def _misuse(error: Any) -> str:
+    """A wrong option, argument or command in one line; typer would draw a box of five."""
+    message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".?")
+    help_of = f"; see {error.ctx.command_path} --help" if error.ctx is not None else ""
+    return message[:1].lower() + message[1:] + help_of
 
 
 def _report(message: str) -> None:

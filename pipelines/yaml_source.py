@@ -89,8 +89,10 @@ def load_yaml(path: str | Path) -> YamlSource:
         raise UserError(f"{path}: no such file; give the path of a YAML configuration") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder; give the path of a YAML configuration") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     walk = _Walk(path)
     loader = None
     try:
@@ -119,6 +121,8 @@ def _syntax_problem(path: Path, text: str, error: yaml.YAMLError) -> str:
     what = " ".join(str(what).split())
     if isinstance(error, _Refused):
         return f"{path}:{line}: {what}"
+    if "'\\t'" in what:
+        return f"{path}:{line}: not valid YAML: a tab; indent with spaces"
     return f"{path}:{line}: not valid YAML: {what}; check indentation, colons and quotes"
 
 

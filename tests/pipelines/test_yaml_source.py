@@ -99,7 +99,7 @@ def test_a_billion_laughs(tmp_path: Path) -> None:
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     for path, message in (
         (tmp_path / "none.yaml", "no such file"),
-        (tmp_path, "cannot be read"),
+        (tmp_path, "is a folder"),
         (Path("a\0b"), "cannot be read"),
     ):
         with pytest.raises(UserError, match=message) as error:
