@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 DEMO_OUTPUT ?= datatrove_output/demo
 DEMO_LOGS ?= datatrove_logs/demo
 TEST_JOBS ?= 2
+# Files and packages whole, the longest first (tests/conftest.py).
+DIST := --dist loadscope
 FUZZ_TEXTS ?= 100000
 FUZZ_MINUTES ?= 0
 FALLBACK_TESTS := tests/native tests/filters tests/pipelines/test_doctor.py tests/test_local_mixture.py
@@ -27,15 +29,20 @@ help:
 	@echo "make bench-all   every benchmark (needs ../shared/data)"
 	@echo "make clean       remove .venv and the demo's output"
 
-$(VENV)/run.stamp: pyproject.toml requirements_datatrove.txt
+# pip is asked once for all that is wanted: each installation builds the native core anew.
+define INSTALL
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 10) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+endef
+
+$(VENV)/run.stamp: pyproject.toml requirements_datatrove.txt
+	$(INSTALL) .
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/run.stamp requirements_dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+$(VENV)/dev.stamp: pyproject.toml requirements_datatrove.txt requirements_dev.txt
+	$(INSTALL) '.[dev]'
+	@touch $(VENV)/run.stamp $@
 
 setup: $(VENV)/dev.stamp
 
@@ -47,17 +54,17 @@ demo: $(VENV)/run.stamp
 	@echo "Look at the documents: gzip -cd $(DEMO_OUTPUT)/HuggingFaceFW_fineweb-edu/default/00000.jsonl.gz | head -n 1"
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal
+	$(BIN)/python -m pytest -n $(TEST_JOBS) $(DIST) -m "not short"
 
 test-quick: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n $(TEST_JOBS) $(DIST) -m "not slow"
 
 slurm-test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -v tests/pipelines/slurm
 
 # What judges documents, on datatrove's own code: as after an installation without a compiler.
 test-fallback: $(VENV)/dev.stamp
-	SMOLTROVE_NATIVE=0 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m "not slow" $(FALLBACK_TESTS)
+	SMOLTROVE_NATIVE=0 $(BIN)/python -m pytest -n $(TEST_JOBS) $(DIST) -m "not slow" $(FALLBACK_TESTS)
 
 sanitize: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.native.sanitize

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import FIRST, TOGETHER
 from tests.data import ROOT
 
 PACKAGES = ("pipelines", "filters", "examples", "tests", "benchmarks")
@@ -56,3 +57,10 @@ def test_every_file_says_what_it_is_for(path: Path) -> None:
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_stay_small(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, f"{path}: one job per file"
+
+
+@pytest.mark.parametrize("name", sorted({*FIRST, *TOGETHER}))
+def test_pieces_of_the_suite_that_are_named_are_there(name: str) -> None:
+    """Law: a file that moves takes its place in the queue with it."""
+    path = ROOT / "tests" / name
+    assert path.is_dir() or path.with_suffix(".py").is_file()

@@ -86,6 +86,7 @@ def campaign(run: Path, undisturbed: dict[str, bytes], kills: int, seed: int) ->
         assert files_of(out) == undisturbed
 
 
+@pytest.mark.short
 def test_a_few_kills_leave_the_same_bytes(run: Path, undisturbed: dict[str, bytes]) -> None:
     campaign(run, undisturbed, kills=3, seed=1)
 

@@ -20,7 +20,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_run(tmp_path_factory.mktemp("kill") / "run", {"local/web/en": docs}, tasks=6)
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [pytest.param(2, marks=pytest.mark.short), pytest.param(10, marks=pytest.mark.slow)])
 def test_kills_leave_the_same_bytes(run: Path, kills: int) -> None:
     good = run.parent / f"undisturbed-{kills}"
     status, text = finish(start(run, good, *OPTIONS))

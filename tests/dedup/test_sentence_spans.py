@@ -141,7 +141,9 @@ def test_a_long_text_is_split_in_blocks_with_the_same_sentences(monkeypatch: pyt
         monkeypatch.setattr(sentence_spans, "BLOCK", 200_000)
 
 
-@pytest.mark.parametrize("megabytes", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "megabytes", [pytest.param(1, marks=pytest.mark.short), pytest.param(20, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("code", ["eng", "vie", None])
 @pytest.mark.parametrize("kind", ["prose", "lines", "one run", "spaces", "no marks"])
 def test_very_long_texts_are_split(code: str | None, kind: str, megabytes: int) -> None:

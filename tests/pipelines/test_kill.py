@@ -90,6 +90,7 @@ def campaign(folder: Path, mixture: Path, undisturbed: Run, *, kills: int, seed:
     return hits
 
 
+@pytest.mark.short
 def test_a_few_kills_leave_the_documents_as_they_were(tmp_path: Path, mixture: Path, undisturbed: Run) -> None:
     campaign(tmp_path, mixture, undisturbed, kills=5, seed=1)
 

@@ -21,7 +21,7 @@ from tests.data import MINI_HUB, ROOT
 from tests.pipelines.processes import Run
 from tests.slurm import Slurm, throw_away_slurm, why_not
 
-PATIENCE = 120.0
+PATIENCE = 240.0
 STAGE_1 = ROOT / "configs" / "smollm3_weighted_config.yaml"
 OPTIONS = ("--mirror", str(MINI_HUB), "--max-datasets", "3", "--target-tokens", "60k", "--tasks", "2")
 

@@ -52,7 +52,7 @@ def test_the_chapter_from_login_to_the_finished_corpus(box: Slurm, tmp_path: Pat
         environment.pop(name, None)
     done = subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-x"], input="".join(block.body for block in typed), cwd=tmp_path,
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=4 * HANG_SECONDS,
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=2 * HANG_SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:]
     assert "Traceback" not in done.stdout

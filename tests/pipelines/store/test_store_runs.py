@@ -30,7 +30,7 @@ from tests.pipelines.processes import Run, finish, kill_group, wait_until, worke
 from tests.pipelines.store.conftest import ACCOUNT, BUCKET, S3, StoreRun, ledger
 from tests.pipelines.store.proxy import Spoiler
 
-LONG = 110.0
+LONG = 230.0
 OPTIONS = (*TASKS, "--workers", "1")
 
 
