@@ -45,6 +45,7 @@ from pipelines.mirror import cli as mirror_cli
 from pipelines.publish import cli as publish_cli
 from pipelines.report import cli as report_cli
 from pipelines.slurm.options import ClusterOptions, with_cluster_options
+from pipelines.store import cli as store_cli
 
 STAGE_CONFIGS = {
     1: "smollm3_weighted_config.yaml",
@@ -157,7 +158,7 @@ def verify(run_folder: Run, as_json: AsJson = False, debug: Debug = False) -> No
 
     if store_url(run_folder) is None and is_export(run_folder):
         raise typer.Exit(show_export_verification(run_folder, as_json=as_json))
-    if store_url(run_folder) is None and is_dedup(run_folder):
+    if is_dedup(run_folder):
         raise typer.Exit(show_dedup_verification(run_folder, as_json=as_json))
     raise typer.Exit(show_verification(run_folder, as_json=as_json))
 
@@ -192,7 +193,9 @@ def schema(debug: Debug = False) -> None:
 
 
 # Each of these adds commands that have a module of their own.
-for module in (dedup_cli, report_cli, audit_cli, calibrate_cli, publish_cli, estimate_cli, mirror_cli, inspect_cli):
+for module in (
+    dedup_cli, report_cli, audit_cli, calibrate_cli, publish_cli, estimate_cli, mirror_cli, inspect_cli, store_cli,
+):  # fmt: skip
     module.add_commands(app)
 
 

@@ -18,7 +18,7 @@ RunWorkers = Annotated[
 LoggingDir = Annotated[Path, typer.Option(help="Folder for main.log and one log per task.")]
 ScratchFolder = Annotated[
     Path | None,
-    typer.Option(help="With a store as output folder: for what is under way."),
+    typer.Option(help="Where runs are in a store: for what is under way."),
 ]
 MaxDatasets = Annotated[int | None, typer.Option(min=1, help="Only the first N enabled sources, renormalised.")]
 Datasets = Annotated[str | None, typer.Option(help="Only sources that match this glob, such as '*vie_Latn*'.")]

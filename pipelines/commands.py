@@ -62,8 +62,6 @@ def execute(
     cluster.check()
     if cluster.executor is not Executor.local:
         refuse_store(output_folder, f"--executor {cluster.executor.value}")
-    if run_dedup:
-        refuse_store(output_folder, "--run-dedup")
     for option, folder in (("--logging-dir", logging_dir), ("--scratch-folder", scratch_folder), ("--mirror", mirror)):
         if folder is not None:
             refuse_store(folder, option)
@@ -131,6 +129,7 @@ def execute(
     status = execute_dedup(
         output_folder, config=with_methods(config.stage.dedup, dedup_method), workers=workers, fresh=fresh,
         as_json=as_json, before=result.model_dump(), config_path=config_path, cluster=cluster,
+        scratch_folder=scratch_folder,
     )  # fmt: skip
     if status == 0:
         # Once more, with the duplicates.

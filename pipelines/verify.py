@@ -4,10 +4,8 @@ Reads all documents. Gives up: repairing; a damaged task is made again by removi
 command.
 """
 
-import atexit
 import hashlib
 import json
-import tempfile
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +22,7 @@ from pipelines.outcome import records_of
 from pipelines.plan import Plan
 from pipelines.reader_bytes import ReadFile, read_bytes, split_lines
 from pipelines.run_layout import RUN_DIR, RunLayout
-from pipelines.store.look import files_of, open_stored_run
+from pipelines.store.look import files_of, open_copy
 from pipelines.store.store import connect
 from pipelines.store.url import local_folder, refuse_store, store_url
 
@@ -33,11 +31,9 @@ def open_run(run_folder: Path, *, stores: bool = False) -> tuple[RunLayout, Plan
     """The layout and plan of an existing run, with `stores` also of one in a store, whose state is copied here for the
     life of the process. Raises UserError when the folder holds none."""
     if not stores:
-        refuse_store(run_folder, "this command")
+        refuse_store(run_folder, "this command", reads=True)
     if (url := store_url(run_folder)) is not None:
-        folder = tempfile.TemporaryDirectory(prefix="smoltrove-")
-        atexit.register(folder.cleanup)
-        layout = open_stored_run(url, Path(folder.name))
+        layout = open_copy(url)
         return layout, load_plan(layout)
     run_folder = local_folder(run_folder)
     if not run_folder.is_dir():
@@ -157,7 +153,7 @@ def _strangers(layout: RunLayout, plan: Plan, records: list[TaskRecord]) -> Iter
         if layout.store is not None
         else {path.name for path in (layout.run_dir / "stages").glob("*") if path.is_dir()}
     )
-    for name in _names(layout):
+    for name in names_in(layout):
         if name.startswith(stages):
             stale.add(name.split("/")[2])
         elif name not in known and (not name.startswith(f"{RUN_DIR}/") or name.startswith(dropped)):
@@ -166,7 +162,7 @@ def _strangers(layout: RunLayout, plan: Plan, records: list[TaskRecord]) -> Iter
         yield f"{stages}{folder}: stale: work of another plan"
 
 
-def _names(layout: RunLayout) -> list[str]:
+def names_in(layout: RunLayout) -> list[str]:
     """Everything in the output folder, relative to it."""
     if layout.store is not None:
         return sorted(connect(layout.store).list())

@@ -54,7 +54,7 @@ def test_forty_thousand_real_documents_are_all_accounted_for(tmp_path: Path) -> 
     assert rows == in_files + dropped_in_files
     manifest = json.loads((tmp_path / "out" / "_run" / "manifest.json").read_text(encoding="utf-8"))
     assert (manifest["state"], manifest["totals"]["written"]) == ("complete", in_files)
-    page = write_report(tmp_path / "out", measure=False)
+    page = Path(write_report(tmp_path / "out", measure=False))
     assert check_numbers(tmp_path / "out").totals["rows"] == rows
     check_page(page, tmp_path)
 

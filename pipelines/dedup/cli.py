@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli_options import AsJson, Debug, DedupMethod, Run, RunWorkers
+from pipelines.cli_options import AsJson, Debug, DedupMethod, Run, RunWorkers, ScratchFolder
 from pipelines.slurm.options import ClusterOptions, with_cluster_options
 
 
@@ -21,7 +21,10 @@ def dedup(
     run_folder: Run,
     dedup_method: DedupMethod = None,
     output_folder: Annotated[
-        Path | None, typer.Option(help="Folder for the documents; <RUN>_dedup if not given.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Folder for the documents, or s3://bucket/path; <RUN>_dedup if not given.", show_default=False
+        ),
     ] = None,
     against: Annotated[
         list[Path] | None,
@@ -40,6 +43,7 @@ def dedup(
     plot: Annotated[
         Path | None, typer.Option(help="With --explain: a PNG file for the picture.", show_default=False)
     ] = None,
+    scratch_folder: ScratchFolder = None,
     as_json: AsJson = False,
     debug: Debug = False,
     *,
@@ -56,5 +60,6 @@ def dedup(
             run_folder, config=parameters(run_folder, config, dedup_method), config_path=config,
             output_folder=output_folder, against=against, cache_dir=dedup_cache, tasks=tasks, workers=workers,
             fresh=fresh, explain=explain, plot=plot, as_json=as_json, cluster=cluster,
+            scratch_folder=scratch_folder,
         )
     )  # fmt: skip

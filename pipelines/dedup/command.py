@@ -4,6 +4,10 @@ Gives up: one bar for the whole; each stage has a line and a bar of its own on s
 """
 
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +18,7 @@ from rich.table import Table
 
 from pipelines.config import load_config
 from pipelines.dedup.config import DedupConfig
-from pipelines.dedup.inputs import default_output
+from pipelines.dedup.inputs import DedupPlan, default_output
 from pipelines.dedup.report import FILE
 from pipelines.dedup.run import DedupResult, run_dedup
 from pipelines.dedup.sentence_report import CUTS_FILE
@@ -24,7 +28,8 @@ from pipelines.quantities import show_count
 from pipelines.run_layout import RUN_DIR
 from pipelines.slurm.config import ClusterConfig
 from pipelines.slurm.options import ClusterOptions, Executor
-from pipelines.store.url import refuse_store
+from pipelines.store.store import open_at, open_store
+from pipelines.store.url import local_folder, refuse_store, store_url
 from pipelines.yaml_source import load_yaml
 
 DEFAULT_WORKERS = 2
@@ -37,9 +42,22 @@ def parameters(run: Path, config_path: Path | None, methods: str | None) -> Dedu
     if config_path is not None:
         config = load_config(config_path).stage.dedup
     else:
-        kept = run / RUN_DIR / "config.yaml"
-        config = _block(kept, "dedup", DedupConfig) if kept.is_file() else DedupConfig()
+        with _kept_config(run) as kept:
+            config = _block(kept, "dedup", DedupConfig) if kept.is_file() else DedupConfig()
     return with_methods(config, methods)
+
+
+@contextmanager
+def _kept_config(run: Path) -> Iterator[Path]:
+    """The configuration that a run, also one in a store, has kept; the file may not be there."""
+    if (url := store_url(run)) is None:
+        yield run / RUN_DIR / "config.yaml"
+        return
+    with tempfile.TemporaryDirectory(prefix="smoltrove-") as name:
+        kept = Path(name) / "config.yaml"
+        if (data := open_store(url).read(f"{RUN_DIR}/config.yaml")) is not None:
+            kept.write_bytes(data)
+        yield kept
 
 
 def cluster_block(run: Path, config_path: Path | None) -> ClusterConfig:
@@ -95,6 +113,7 @@ def execute_dedup(
     before: dict[str, Any] | None = None,
     config_path: Path | None = None,
     cluster: ClusterOptions | None = None,
+    scratch_folder: Path | None = None,
 ) -> int:
     """Deduplicate, or with `explain` say what that would take. Returns the exit status.
 
@@ -102,22 +121,26 @@ def execute_dedup(
     `config_path` is whose `cluster:` block counts, where `cluster` says that Slurm or Ray does it. workers: processes
     here, DEFAULT_WORKERS if not given, or actors on Ray, as many as fit if not given.
     """
-    for folder in (
-        run,
-        *(against or []),
-        *([output_folder] if output_folder else []),
-        *([cache_dir] if cache_dir else []),
-    ):
-        refuse_store(folder, "`smoltrove dedup`")
+    for option, folder in (("--dedup-cache", cache_dir), ("--scratch-folder", scratch_folder)):
+        if folder is not None:
+            refuse_store(folder, option)
     cluster = cluster or ClusterOptions()
     cluster.check()
     output, here = output_folder or default_output(run), workers or DEFAULT_WORKERS
+    places = [run, *(against or []), output]
+    if cluster.executor is not Executor.local:
+        for folder in places:
+            refuse_store(folder, f"--executor {cluster.executor.value}")
+    in_stores = any(store_url(folder) is not None for folder in places)
     if plot is not None and not explain:
         raise UserError("--plot: draws what --explain says; add --explain")
     if explain:
         from pipelines.dedup.explain import explain_text, explanation
 
-        data = explanation(run, config=config, against=against or [], output_folder=output, workers=here)
+        data = explanation(
+            run, config=config, against=against or [], output_folder=output, workers=here,
+            frozen=_frozen_in_stores(run, against or [], config) if in_stores else None,
+        )  # fmt: skip
         if plot is not None:
             from pipelines.dedup.plot import write_plot
 
@@ -142,10 +165,16 @@ def execute_dedup(
             warn_of_unused(block)
         hire = crew_on_ray(cluster.merged(block), workers=workers, most=tasks)
     console = Console(stderr=True, highlight=False)
-    result = run_dedup(
-        run, config=config, output_folder=output, against=against, cache_dir=cache_dir, tasks=tasks, workers=here,
-        fresh=fresh, say=lambda text: console.print(f"dedup {text}", markup=False, soft_wrap=True), show_progress=True,
-        hire=hire,
+    how = partial(run_dedup, hire=hire)
+    if in_stores:
+        from pipelines.store.dedup import run_dedup_in_stores
+        from pipelines.store.run import SCRATCH
+
+        how = partial(run_dedup_in_stores, scratch_folder=scratch_folder or SCRATCH)
+    result = how(
+        run, config=config, output_folder=local_folder(output), against=against or [], cache_dir=cache_dir,
+        tasks=tasks, workers=here, fresh=fresh, show_progress=True,
+        say=lambda text: console.print(f"dedup {text}", markup=False, soft_wrap=True),
     )  # fmt: skip
     if as_json:
         found = outcome(result, config)
@@ -154,6 +183,14 @@ def execute_dedup(
     elif result.ok:
         print_result(result, config)
     return 128 + result.stopped if result.stopped is not None else 0
+
+
+def _frozen_in_stores(run: Path, against: list[Path], config: DedupConfig) -> DedupPlan:
+    """The plan out of copies of the runs' states; their documents are read where they are."""
+    from pipelines.store.dedup import freeze_stored
+
+    with tempfile.TemporaryDirectory(prefix="smoltrove-") as name:
+        return freeze_stored(run, against=against, config=config, home=Path(name))
 
 
 def outcome(result: DedupResult, config: DedupConfig) -> dict[str, Any]:
@@ -202,7 +239,7 @@ def print_result(result: DedupResult, config: DedupConfig) -> None:
         said = [f"{number:,} {reason}" for reason, number in reasons.items() if number]
         if said:
             console.print(f"{method} cannot compare: {', '.join(said)}", markup=False)
-    for line in examples(Path(result.output_folder)):
+    for line in examples(result.output_folder):
         console.print(line, markup=False, soft_wrap=True)
     if "sentence" in config.methods:
         cut = cuts(result)
@@ -220,9 +257,9 @@ def print_result(result: DedupResult, config: DedupConfig) -> None:
     )
 
 
-def examples(output_folder: Path) -> list[str]:
-    """The first few removals in words."""
-    with pq.ParquetFile(output_folder / RUN_DIR / FILE) as file:
+def examples(output_folder: Path | str) -> list[str]:
+    """The first few removals in words; a store's URL will do."""
+    with open_at(output_folder, f"{RUN_DIR}/{FILE}") as handle, pq.ParquetFile(handle) as file:
         batch = next(file.iter_batches(_EXAMPLES), None)
     return [
         f"removed {row['removed_id']} ({row['removed_source']}) for {row['kept_id']} "

@@ -75,7 +75,7 @@ def expected_cost(plan: DedupPlan, workers: int) -> Cost:
         folder = Path(name)
         samples = [_take(plan, files, folder, i, share) for i, files in enumerate(groups.values())]
         files = tuple(file for sample in samples for file in (sample.small, sample.large))
-        runs = tuple(run.model_copy(update={"path": name}) for run in plan.runs)
+        runs = tuple(run.model_copy(update={"path": name, "here": None}) for run in plan.runs)
         sampled = plan.model_copy(update={"runs": runs, "files": files, "cache_dir": None, "segments": ()})
         layout = RunLayout(output_folder=folder / "out", logging_dir=folder / "log", fingerprint="0" * 64)
         seconds = _run(Work(layout=layout, plan=sampled))
@@ -100,7 +100,7 @@ def expected_cost(plan: DedupPlan, workers: int) -> Cost:
 def _take(plan: DedupPlan, files: list[InputFile], folder: Path, number: int, num_bytes: int) -> _Sample:
     """Documents of the largest file of a source, as two files in `folder`: one document, and the rest."""
     largest = max(files, key=lambda file: file.text_bytes)
-    documents = _first_documents(plan.place(largest), num_bytes)
+    documents = _first_documents(plan, largest, num_bytes)
     return _Sample(
         small=_write(documents[:1], folder, 2 * number, largest),
         large=_write(documents[1:] or documents, folder, 2 * number + 1, largest),
@@ -108,11 +108,12 @@ def _take(plan: DedupPlan, files: list[InputFile], folder: Path, number: int, nu
     )
 
 
-def _first_documents(path: Path, num_bytes: int) -> list[bytes]:
+def _first_documents(plan: DedupPlan, file: InputFile, num_bytes: int) -> list[bytes]:
     """Lines of a file until there are so many bytes of JSON; at least one."""
     lines: list[bytes] = []
+    path = plan.place(file)
     try:
-        with open(path, "rb") as raw, open_lines(path.name, raw) as handle:
+        with plan.open(file) as raw, open_lines(path.name, raw) as handle:
             for line in islice(handle, MOST_DOCUMENTS):
                 lines.append(line)
                 num_bytes -= len(line)

@@ -49,7 +49,7 @@ def read_documents(work: Work, file: InputFile) -> Iterator[dict[str, Any]]:
     path = work.plan.place(file)
     lines = 0
     try:
-        with open(path, "rb") as raw:
+        with work.plan.open(file) as raw:
             hashed = _Hashed(raw)
             with open_lines(path.name, io.BufferedReader(hashed, 1 << 20)) as handle:
                 for line in handle:

@@ -29,13 +29,17 @@ INDEX_BYTES = 60
 
 
 def explanation(
-    run: Path, *, config: DedupConfig, against: list[Path], output_folder: Path, workers: int = 2
-) -> dict[str, Any]:
-    """Curve, time, memory and disk as plain data. Raises UserError when a run cannot be read."""
+    run: Path, *, config: DedupConfig, against: list[Path], output_folder: Path, workers: int = 2,
+    frozen: DedupPlan | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Curve, time, memory and disk as plain data. Raises UserError when a run cannot be read.
+
+    frozen: the plan, where runs are not at their places.
+    """
     from pipelines.dedup.cost import expected_cost
     from pipelines.dedup.sample import similarities, tenths
 
-    plan = freeze(run, against=against, config=config)
+    plan = frozen or freeze(run, against=against, config=config)
     cost = expected_cost(plan, workers)
     removed, near = similarities(output_folder)
     there = next(path for path in (output_folder.absolute(), *output_folder.absolute().parents) if path.exists())

@@ -7,7 +7,7 @@ the output of `run` and of `dedup` alike. Gives up: folders that no run of this 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +17,7 @@ from pipelines.errors import UserError
 from pipelines.ledger import TaskRecord
 from pipelines.manifest import deciding_versions
 from pipelines.run_layout import RUN_DIR
+from pipelines.store.store import open_at
 
 KIND = "dedup"
 
@@ -27,13 +28,17 @@ def default_output(run: Path) -> Path:
 
 
 class InputRun(BaseModel):
-    """A finished run. `against`: its documents are kept already and only serve to remove others."""
+    """A finished run. `against`: its documents are kept already and only serve to remove others.
+
+    `path` is a store's URL for a run in a store; `here` then is where this machine has its documents, if it has.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     path: str
     fingerprint: str
     against: bool
+    here: str | None = None
 
 
 class InputFile(BaseModel):
@@ -86,8 +91,14 @@ class DedupPlan(BaseModel):
         return self.runs[file.run].against
 
     def place(self, file: InputFile) -> Path:
-        """Where a file is."""
-        return Path(self.runs[file.run].path) / file.path
+        """Where a file is on this machine."""
+        run = self.runs[file.run]
+        return Path(run.here or run.path) / file.path
+
+    def open(self, file: InputFile) -> IO[bytes]:
+        """A file to read from; straight out of a store where this machine does not have it."""
+        run = self.runs[file.run]
+        return open_at(run.here or run.path, file.path)
 
     @property
     def num_documents(self) -> int:

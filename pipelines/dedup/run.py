@@ -60,11 +60,14 @@ def run_dedup(
     say: Say = lambda _: None,
     show_progress: bool = False,
     hire: AbstractContextManager[HireCrew] | None = None,
+    frozen: DedupPlan | None = None,
+    store: str | None = None,
 ) -> DedupResult:
     """Deduplicate the finished run in `run` into `output_folder`, or continue doing so.
 
     `workers` 0 does all in this process; `tasks` is the most files that are worked on at a time. `hire` says who works
-    if not processes of this machine. None of them changes the documents.
+    if not processes of this machine. None of them changes the documents. frozen: the plan, where runs are not at their
+    places; store: the URL that the output is for.
 
     Raises UserError for inputs that cannot be used or an output folder that holds something else, SourceError when a
     stage fails; what is finished is kept then, and the same call goes on.
@@ -79,7 +82,7 @@ def run_dedup(
         with ExitStack() as stack:
             if cache_dir is not None:
                 stack.enter_context(lock_cache(cache_dir))
-            plan = freeze(run, against=against or [], config=config, cache_dir=cache_dir)
+            plan = frozen or freeze(run, against=against or [], config=config, cache_dir=cache_dir)
             probe = RunLayout(output_folder=output_folder, logging_dir=Path(), fingerprint="")
             plan = with_segments(plan, cache_dir, probe.run_dir / PLAN_FILE, fresh=fresh)
             data = plan_fingerprint_data(plan)
@@ -87,6 +90,7 @@ def run_dedup(
                 output_folder=output_folder,
                 logging_dir=output_folder / RUN_DIR / "log",
                 fingerprint=fingerprint(data),
+                store=store,
             )
             if not fresh:
                 check_continues(layout, data)
@@ -103,7 +107,7 @@ def run_dedup(
             open_work.cache_clear()
             result = _stages(Work(layout=layout, plan=plan), crew_of, stop, say, show_progress)
             if result.ok:
-                report_at_the_end(output_folder, layout.logging_dir / "main.log")
+                report_at_the_end(output_folder, layout.logging_dir / "main.log", where=store)
             return result
     except OSError as error:
         raise SourceError(
@@ -123,9 +127,7 @@ def _stages(work: Work, hire: HireCrew, stop: StopRequest, say: Say, show_progre
                     all_stages(work, crew)
         except Stopped:
             notes.note("stopped: finished work is kept; run the same command to go on")
-            return DedupResult(
-                output_folder=str(layout.output_folder), records=[], skipped={}, stopped=stop.signum or 2
-            )
+            return DedupResult(output_folder=layout.where, records=[], skipped={}, stopped=stop.signum or 2)
         except SourceError as error:
             # For the log alone; who called shows the error.
             notes.log(f"FAILED: {error}")
@@ -135,9 +137,7 @@ def _stages(work: Work, hire: HireCrew, stop: StopRequest, say: Say, show_progre
 
 def result_of(work: Work) -> DedupResult:
     """What a complete deduplication has come to, from its records."""
-    return DedupResult(
-        output_folder=str(work.layout.output_folder), records=records_of(work), skipped=skipped_of(work.layout)
-    )
+    return DedupResult(output_folder=work.layout.where, records=records_of(work), skipped=skipped_of(work.layout))
 
 
 def skipped_of(layout: RunLayout) -> dict[str, dict[str, int]]:

@@ -26,6 +26,7 @@ from pipelines.dedup.sentence_text import Sentences, sentences_of, simplified, w
 from pipelines.dedup.work import Work
 from pipelines.errors import SourceError
 from pipelines.ledger import TaskRecord
+from pipelines.store.store import open_at
 
 _MOST = 20
 
@@ -102,8 +103,10 @@ class _Check:
         if record.file is None:
             return
         try:
-            path = self.work.layout.output_folder / record.file.path
-            with open(path, "rb") as raw, open_lines(path.name, raw) as handle:
+            with (
+                open_at(self.work.layout.where, record.file.path) as raw,
+                open_lines(record.file.path, raw) as handle,
+            ):
                 for line in handle:
                     document: dict[str, Any] = orjson.loads(line)
                     yield document

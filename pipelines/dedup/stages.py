@@ -135,8 +135,11 @@ def is_complete(work: Work) -> bool:
     manifest = read_json(work.layout.run_dir / "manifest.json") or {}
     if manifest.get("state") != "complete" or not (work.layout.run_dir / FILE).is_file():
         return False
-    if not all(is_written(work, i) for i in work.own_files()):
-        return False
+    return all(is_written(work, i) for i in work.own_files()) and has_segment(work)
+
+
+def has_segment(work: Work) -> bool:
+    """Whether the cache, where there is one, has the documents of this run."""
     if work.plan.cache_dir is None:
         return True
     family = family_dir(Path(work.plan.cache_dir), work.plan.config.exact)
@@ -171,7 +174,7 @@ def _write_manifest(layout: RunLayout, plan: DedupPlan, state: str, records: lis
         "kind": KIND,
         "fingerprint": layout.fingerprint,
         "state": state,
-        "runs": [run.model_dump() for run in plan.runs],
+        "runs": [run.model_dump(exclude={"here"}) for run in plan.runs],
         "config": plan.config.model_dump(mode="json"),
         "output": plan.output.model_dump(),
         "cache": plan.cache_dir,

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pipelines.dedup import store
 from pipelines.dedup.cache import family_dir
 from pipelines.dedup.documents import identity, read_documents
-from pipelines.dedup.inputs import KIND, DedupPlan, read_json
+from pipelines.dedup.inputs import KIND, DedupPlan, InputRun, read_json
 from pipelines.dedup.report import FILE
 from pipelines.dedup.sentence_verify import verify_cuts
 from pipelines.dedup.stages import records_of
@@ -27,28 +27,53 @@ from pipelines.errors import SourceError, UserError
 from pipelines.ledger import TaskRecord
 from pipelines.meter import Meter
 from pipelines.run_layout import RUN_DIR, RunLayout
-from pipelines.verify import check_file, check_ledger_file, print_verdict
+from pipelines.signals import StopRequest
+from pipelines.store.files import fetch_files, stored_tables
+from pipelines.store.look import files_of, open_copy, stored_manifest
+from pipelines.store.store import connect
+from pipelines.store.url import store_url
+from pipelines.verify import check_file, check_ledger_file, names_in, print_verdict
 
 
 def is_dedup(run_folder: Path) -> bool:
-    """Whether a folder is the output of a deduplication."""
+    """Whether a folder, also one of a store, is the output of a deduplication."""
+    if (url := store_url(run_folder)) is not None:
+        return stored_manifest(url).get("kind") == KIND
     return (read_json(run_folder / RUN_DIR / "manifest.json") or {}).get("kind") == KIND
 
 
-def open_dedup(run_folder: Path) -> Work:
-    """The work of an existing deduplication. Raises UserError for a damaged one."""
-    run_dir = run_folder.absolute() / RUN_DIR
+def open_dedup(run_folder: Path, *, tables: bool = True) -> Work:
+    """The work of an existing deduplication; of one in a store its state is copied here for the life of the process,
+    with `tables` its tables too. Raises UserError for a damaged one."""
+    url = store_url(run_folder)
+    copy = open_copy(url) if url is not None else None
+    if url is not None and copy is not None and tables:
+        store = connect(url)
+        fetch_files(store, stored_tables(store), copy.output_folder, StopRequest())
+    folder = copy.output_folder if copy is not None else run_folder.absolute()
+    run_dir = folder / RUN_DIR
     manifest = read_json(run_dir / "manifest.json") or {}
     try:
         plan = DedupPlan.model_validate_json((run_dir / PLAN_FILE).read_bytes())
+        plan = plan.model_copy(update={"runs": tuple(_placed(run, folder) for run in plan.runs)})
         layout = RunLayout(
-            output_folder=run_folder.absolute(), logging_dir=run_dir / "log", fingerprint=manifest["fingerprint"]
-        )
+            output_folder=folder, logging_dir=Path(manifest["logging_dir"]) if url is not None else run_dir / "log",
+            fingerprint=manifest["fingerprint"], store=url,
+        )  # fmt: skip
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{run_dir}: is damaged ({str(error).splitlines()[0]}); deduplicate anew with --fresh"
         ) from None
     return Work(layout=layout, plan=plan)
+
+
+def _placed(run: InputRun, folder: Path) -> InputRun:
+    """A run of a store, at its place on this machine where it was fetched to beside `folder` under its own name."""
+    if store_url(Path(run.path)) is None:
+        return run
+    beside = folder.with_name(Path(run.path).name)
+    found = (read_json(beside / RUN_DIR / "manifest.json") or {}).get("fingerprint") == run.fingerprint
+    return run.model_copy(update={"here": str(beside) if found else None})
 
 
 def verify_dedup(work: Work, *, show_progress: bool = False) -> list[str]:
@@ -67,7 +92,8 @@ def verify_dedup(work: Work, *, show_progress: bool = False) -> list[str]:
         for record in records:
             names = array("Q")
             if record.file is not None:
-                problems += check_file(work.layout, record, names)
+                with files_of(work.layout, record):
+                    problems += check_file(work.layout, record, names)
                 meter.advance(record.file.size)
             written.setdefault(record.source, np.empty(0, np.uint64))
             hashes = np.frombuffer(names, np.uint64) if names else np.empty(0, np.uint64)
@@ -166,15 +192,15 @@ def _ids_of(work: Work, run: str) -> set[int] | None:
 
 def _strangers(work: Work, records: list[TaskRecord]) -> Iterator[str]:
     known = {record.file.path for record in records if record.file is not None}
-    for path in sorted(work.layout.output_folder.rglob("*")):
-        relative = path.relative_to(work.layout.output_folder)
-        if path.is_file() and relative.parts[0] != RUN_DIR and relative.as_posix() not in known:
-            yield f"{relative.as_posix()}: extra: not in the ledger of this run"
+    for name in names_in(work.layout):
+        if not name.startswith(f"{RUN_DIR}/") and name not in known:
+            yield f"{name}: extra: not in the ledger of this run"
 
 
 def show_dedup_verification(run_folder: Path, *, as_json: bool) -> int:
     """Print what `verify_dedup` found; 0 when nothing."""
     work = open_dedup(run_folder)
+    shown = work.layout.store or str(run_folder)
     problems = verify_dedup(work, show_progress=not as_json)
     if not problems and not as_json:
         records = records_of(work)
@@ -182,7 +208,7 @@ def show_dedup_verification(run_folder: Path, *, as_json: bool) -> int:
             f"{sum(r.dropped.get(f'{FAMILY}.{name}', 0) for r in records):,} by {name}" for name in work.methods
         )
         print(
-            f"{run_folder}: verified: {len(records)} tasks\n{sum(r.rows for r in records):,} documents read = "
+            f"{shown}: verified: {len(records)} tasks\n{sum(r.rows for r in records):,} documents read = "
             f"{sum(r.num_dropped for r in records):,} removed ({by_method}) + {sum(r.written for r in records):,} "
             "written; every removed document has a surviving partner"
         )
@@ -192,4 +218,4 @@ def show_dedup_verification(run_folder: Path, *, as_json: bool) -> int:
                 f"characters) cut from {sum(r.cut_documents for r in records):,} of them; each text is what was read "
                 "without them, and each stands in the document that it was cut for"
             )
-    return print_verdict(run_folder, problems, as_json=as_json)
+    return print_verdict(shown, problems, as_json=as_json)

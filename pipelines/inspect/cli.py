@@ -9,6 +9,7 @@ import typer
 
 from pipelines.cli_options import AsJson, Debug, Run
 from pipelines.errors import UserError
+from pipelines.store.url import refuse_store
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -39,6 +40,7 @@ def inspect(
 
     Example: smoltrove inspect datatrove_output/stage1 --dropped --reason gopher_repetition --sample 5
     """
+    refuse_store(run_folder, "`smoltrove inspect`", reads=True)
     if web:
         from pipelines.inspect.web import serve
 

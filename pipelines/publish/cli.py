@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli_options import AsJson, Debug, Run, Workers
+from pipelines.store.url import refuse_store
 
 Published = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder of a finished run, or of its export.", show_default=False)
@@ -48,6 +49,9 @@ def export(
     """  # fmt: skip
     from pipelines.publish.command import show_export
 
+    refuse_store(run_folder, "`smoltrove export`", reads=True)
+    if output_folder is not None:
+        refuse_store(output_folder, "`smoltrove export --output`")
     raise typer.Exit(show_export(run_folder, output_folder=output_folder, workers=workers, as_json=as_json))
 
 
@@ -69,6 +73,7 @@ def card(
     """
     from pipelines.publish.command import show_card
 
+    refuse_store(run_folder, "`smoltrove card`", reads=True)
     raise typer.Exit(show_card(run_folder, output=output, repo=repo, title=title, as_json=as_json))
 
 
@@ -97,6 +102,7 @@ def push(
     """
     from pipelines.publish.command import show_push
 
+    refuse_store(run_folder, "`smoltrove push`", reads=True)
     raise typer.Exit(
         show_push(
             run_folder, repo, private=private, keep_others=keep_others, replace_card=replace_card, title=title,

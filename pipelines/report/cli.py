@@ -28,6 +28,12 @@ def report(
     Example: smoltrove report datatrove_output/stage1
     """
     from pipelines.report.write import JSON, write_report
+    from pipelines.run_layout import RUN_DIR
+    from pipelines.store.store import open_at
 
-    path = write_report(run_folder, measure=sample)
-    typer.echo(path.with_name(JSON).read_text(encoding="utf-8") if as_json else str(path), nl=not as_json)
+    page = write_report(run_folder, measure=sample)
+    if not as_json:
+        typer.echo(page)
+        return
+    with open_at(run_folder, f"{RUN_DIR}/{JSON}") as handle:
+        typer.echo(handle.read().decode(), nl=False)

@@ -17,6 +17,7 @@ from pipelines.counts import Counts
 from pipelines.dedup.inputs import default_output
 from pipelines.dedup.run import records_of as dedup_records
 from pipelines.dedup.verify import is_dedup, open_dedup
+from pipelines.dedup.work import Work
 from pipelines.errors import SourceError, UserError
 from pipelines.histograms import ByLanguage, Histograms, summed, summed_drops
 from pipelines.ledger import TaskRecord
@@ -140,7 +141,7 @@ def collect(run: Path, *, measure: bool | None = None) -> RunReport:
     """
     if is_dedup(run):
         return _of_dedup(run)
-    layout, plan = open_run(run)
+    layout, plan = open_run(run, stores=True)
     manifest = read_manifest(layout) or {}
     records = [records_of(layout, source) for source in plan.sources]
     problems = _problems(layout)
@@ -149,7 +150,7 @@ def collect(run: Path, *, measure: bool | None = None) -> RunReport:
         for source, found in zip(plan.sources, records, strict=True)
     ]
     report = RunReport(
-        run=str(layout.output_folder),
+        run=layout.where,
         **_facts(manifest, layout),
         stage=plan.stage,
         description=plan.description,
@@ -167,11 +168,11 @@ def collect(run: Path, *, measure: bool | None = None) -> RunReport:
         report.state = "incomplete"
     if measure or (measure is None and report.totals["cpu_seconds"] >= SAMPLE_AFTER_CPU_SECONDS):
         _measure(report, layout, plan, records)
-    other = default_output(layout.output_folder)
+    other = default_output(Path(layout.where))
     if is_dedup(other):
         work = open_dedup(other)
         if work.plan.runs[0].fingerprint == report.fingerprint:
-            report.duplicates = read_duplicates(work, _dedup_records(other))
+            report.duplicates = read_duplicates(work, _dedup_records(work))
     return report
 
 
@@ -201,7 +202,7 @@ def _of_source(source: PlannedSource, records: Sequence[TaskRecord], problems: l
 def _of_dedup(run: Path) -> RunReport:
     work = open_dedup(run)
     manifest = read_manifest(work.layout) or {}
-    records = _dedup_records(run)
+    records = _dedup_records(work)
     sources = []
     for source in work.plan.sources:
         facts = source.description
@@ -216,18 +217,16 @@ def _of_dedup(run: Path) -> RunReport:
         )
         report.take([record for record in records if record.source == source.source])
         sources.append(report)
-    found = RunReport(
-        kind="dedup", run=str(work.layout.output_folder), **_facts(manifest, work.layout), sources=sources
-    )
+    found = RunReport(kind="dedup", run=work.layout.where, **_facts(manifest, work.layout), sources=sources)
     _finish(found, records)
     found.duplicates = read_duplicates(work, records)
     return found
 
 
-def _dedup_records(run: Path) -> list[TaskRecord]:
+def _dedup_records(work: Work) -> list[TaskRecord]:
     """The records of a deduplication; [] while it is not complete."""
     try:
-        return dedup_records(open_dedup(run))
+        return dedup_records(work)
     except SourceError:
         return []
 
@@ -270,9 +269,7 @@ def _measure(report: RunReport, layout: RunLayout, plan: Plan, records: list[lis
     judged = sum(any(spec.name in (QUALITY, REPETITION) for spec in source.filters) for source in plan.sources)
     number = per_source(judged)
     for found, source, mine in zip(report.sources, plan.sources, records, strict=True):
-        found.signals = sample_source(
-            layout.output_folder, mine, source.filters, number, keep_dropped=plan.keep_dropped
-        )
+        found.signals = sample_source(layout.where, mine, source.filters, number, keep_dropped=plan.keep_dropped)
     report.signals_measured = True
 
 

@@ -69,7 +69,7 @@ def read_duplicates(work: Work, records: Sequence[TaskRecord]) -> Duplicates | N
         where = "within" if source == kept_source and not kept_run else "across"
         by_source[source][where] += number
     return Duplicates(
-        output_folder=str(work.layout.output_folder),
+        output_folder=work.layout.where,
         methods=list(work.methods),
         read=sum(record.rows for record in records),
         removed=dict(removed),

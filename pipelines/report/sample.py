@@ -5,7 +5,6 @@ time: of the first FIRST_LINES of each of up to MAX_FILES files, those whose ids
 what stands further back in large files, and long documents (MAX_CHARS).
 """
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +19,7 @@ from pipelines.compression import LINE_ERRORS, open_lines
 from pipelines.ledger import TaskRecord
 from pipelines.profiles import FilterSpec
 from pipelines.report.signals import SIGNALS, Limits, Measures
+from pipelines.store.store import open_at
 from pipelines.writers import WrittenFile
 
 MAX_FILES = 4
@@ -61,9 +61,17 @@ def per_source(num_sources: int) -> int:
 
 
 def sample_source(
-    output_folder: Path, records: Sequence[TaskRecord], specs: Sequence[FilterSpec], number: int, *, keep_dropped: bool
+    output_folder: Path | str,
+    records: Sequence[TaskRecord],
+    specs: Sequence[FilterSpec],
+    number: int,
+    *,
+    keep_dropped: bool,
 ) -> SignalSample | None:
-    """Measure up to `number` kept and `number` dropped documents; None where no Gopher filter judges the source."""
+    """Measure up to `number` kept and `number` dropped documents; None where no Gopher filter judges the source.
+
+    output_folder: of the run; a store's URL will do.
+    """
     measures = Measures(tuple(specs))
     if not measures.filters or number < 1:
         return None
@@ -113,21 +121,21 @@ def _spread(files: list[WrittenFile]) -> list[WrittenFile]:
     ]
 
 
-def _documents(folder: Path, files: list[WrittenFile], number: int) -> Iterator[Document]:
+def _documents(folder: Path | str, files: list[WrittenFile], number: int) -> Iterator[Document]:
     """The sample: from each file a share that follows its lines, the documents whose ids hash lowest."""
     total = sum(file.lines for file in files)
     for file in files:
         share = -(-number * file.lines // total) if total else 0
-        found = sorted(_first(folder / file.path), key=lambda item: item[0])[:share]
+        found = sorted(_first(folder, file.path), key=lambda item: item[0])[:share]
         for _, line in found:
             data = orjson.loads(line)
             yield Document(text=data["text"], id=data["id"], metadata=data["metadata"])
 
 
-def _first(path: Path) -> Iterator[tuple[int, bytes]]:
+def _first(folder: Path | str, name: str) -> Iterator[tuple[int, bytes]]:
     """The first documents of a file as (hash of the id, line); damage is `smoltrove verify`'s to report."""
     try:
-        with open(path, "rb") as raw, open_lines(path.name, io.BufferedReader(raw)) as handle:
+        with open_at(folder, name) as raw, open_lines(name, raw) as handle:
             for line in _short_lines(handle):
                 data: Any = orjson.loads(line)
                 if len(data["text"]) <= MAX_CHARS:

@@ -12,44 +12,56 @@ from pathlib import Path
 from pipelines.errors import SourceError
 from pipelines.ledger import write_atomically
 from pipelines.run_layout import RUN_DIR
+from pipelines.store.store import connect
+from pipelines.store.url import store_url
 
 HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
 SWITCH = "SMOLTROVE_REPORT"
 
 
-def write_report(run: Path, *, measure: bool | None = None) -> Path:
-    """Collect, draw and write; answers where the page is.
+def write_report(run: Path, *, measure: bool | None = None, where: str | None = None) -> str:
+    """Collect, draw and write, into a store where `run` is there; answers where the page is.
 
-    Raises UserError where there is no run, SourceError where a file cannot be read or written.
+    where: what the report calls the run, if its place is another than `run`. Raises UserError where there is no run,
+    SourceError where a file cannot be read or written.
     """
     from pipelines.report.data import collect
     from pipelines.report.html import page
     from pipelines.report.markdown import markdown
 
-    folder = run / RUN_DIR
+    url = store_url(run)
+    folder = f"{where or url or run}/{RUN_DIR}"
     try:
         report = collect(run, measure=measure)
-        write_atomically(folder / JSON, report.model_dump_json(indent=1) + "\n")
-        write_atomically(folder / MARKDOWN, markdown(report))
-        write_atomically(folder / HTML, page(report))
+        if where is not None:
+            report.run = where
+            if report.duplicates is not None and report.kind == "dedup":
+                report.duplicates.output_folder = where
+        texts = {JSON: report.model_dump_json(indent=1) + "\n", MARKDOWN: markdown(report), HTML: page(report)}
+        for name, text in texts.items():
+            if url is not None:
+                connect(url).write(f"{RUN_DIR}/{name}", text.encode())
+            else:
+                write_atomically(run / RUN_DIR / name, text)
     except OSError as error:
         raise SourceError(f"{folder}: the report cannot be written: {error}; put that right and try again") from error
-    return folder / HTML
+    return f"{folder}/{HTML}"
 
 
-def report_at_the_end(run: Path, log_path: Path) -> None:
+def report_at_the_end(run: Path, log_path: Path, where: str | None = None) -> None:
     """The report of a run that has just ended, said on stderr and in main.log.
 
-    Whatever goes wrong with it is said in one line, and ends nothing. The environment variable SMOLTROVE_REPORT=0
-    leaves it out.
+    where: as for `write_report`. Whatever goes wrong with it is said in one line, and ends nothing. The environment
+    variable SMOLTROVE_REPORT=0 leaves it out.
     """
     if os.environ.get(SWITCH, "1") == "0":
         return
     try:
-        line = f"report: {write_report(run)}"
+        line = f"report: {write_report(run, where=where)}"
     except Exception as error:  # noqa: BLE001 - a picture must not fail a run; the line says what happened
         reason = " ".join((str(error) if isinstance(error, SourceError) else repr(error)).split())
-        line = f"warning: no report: {reason}; the run is not affected; try `smoltrove report {run}`"
+        named = where or store_url(run) or run
+        line = f"warning: no report: {reason}; the run is not affected; try `smoltrove report {named}`"
     print(line, file=sys.stderr, flush=True)
     # On a full disk the line on stderr has to do.
     with suppress(OSError), open(log_path, "a", encoding="utf-8") as log:

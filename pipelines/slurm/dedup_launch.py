@@ -19,6 +19,8 @@ from pipelines.ledger import write_atomically
 from pipelines.manifest import deciding_versions, fingerprint
 from pipelines.run_layout import RUN_DIR, RunLayout
 from pipelines.slurm.submission import SLURM_DIR, Submission, submission_dir, submissions
+from pipelines.store.look import stored_manifest
+from pipelines.store.url import store_url
 
 LAUNCH_FILE = "dedup.json"
 
@@ -103,6 +105,8 @@ def last_launch(output_folder: Path) -> tuple[Submission, DedupLaunch] | None:
 
 def is_dedup_folder(folder: Path) -> bool:
     """Whether this is, or is to be, the output of a deduplication."""
+    if (url := store_url(folder)) is not None:
+        return stored_manifest(url).get("kind") == KIND
     manifest = read_json(probe(folder).run_dir / "manifest.json") or {}
     return manifest.get("kind") == KIND or last_launch(folder) is not None
 

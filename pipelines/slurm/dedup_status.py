@@ -18,13 +18,18 @@ from pipelines.dedup.claimed_piece import claims_of
 from pipelines.dedup.inputs import DedupPlan, read_json
 from pipelines.dedup.methods import method
 from pipelines.dedup.stages import FINISH, WRITE, is_complete
+from pipelines.dedup.verify import open_dedup
 from pipelines.dedup.work import PLAN_FILE, Work
 from pipelines.dedup.writer import is_written
+from pipelines.ledger import find_record
 from pipelines.slurm.client import Job, SlurmSilent, jobs_named
 from pipelines.slurm.dedup_launch import last_launch, probe
 from pipelines.slurm.pending import meaning
 from pipelines.slurm.queue import MOST_SHOWN, last_lines
 from pipelines.slurm.submission import Submission, log_dir
+from pipelines.store.lock import is_locked
+from pipelines.store.store import connect
+from pipelines.store.url import store_url
 
 
 class StageCount(BaseModel):
@@ -79,6 +84,8 @@ class DedupView(BaseModel):
 
 def dedup_view(output_folder: Path) -> DedupView:
     """How far a deduplication is. Raises UserError for damaged files."""
+    if (url := store_url(output_folder)) is not None:
+        return _stored_view(url)
     view = DedupView(output_folder=str(output_folder), state="incomplete")
     found, jobs = last_launch(output_folder), {}
     if found is not None:
@@ -103,8 +110,23 @@ def dedup_view(output_folder: Path) -> DedupView:
     return view
 
 
+def _stored_view(url: str) -> DedupView:
+    """Of one in a store, what is there: its stages are on the machine that works on it."""
+    work = _work(Path(url))
+    assert work is not None
+    records = [
+        find_record(work.layout.record(s.output_dir, rank)) for s in work.plan.sources for rank in range(s.tasks)
+    ]
+    manifest = read_json(work.layout.run_dir / "manifest.json") or {}
+    state = "complete" if manifest.get("state") == "complete" and all(records) else "incomplete"
+    put = StageCount(stage="put", done=sum(record is not None for record in records), total=len(records))
+    return DedupView(output_folder=url, state="running" if is_locked(connect(url)) else state, stages=[put])
+
+
 def _work(output_folder: Path) -> Work | None:
     """The work of a deduplication that has started."""
+    if store_url(output_folder) is not None:
+        return open_dedup(output_folder, tables=False)
     layout = probe(output_folder)
     manifest = read_json(layout.run_dir / "manifest.json") or {}
     path = layout.run_dir / PLAN_FILE
@@ -217,7 +239,7 @@ def show_dedup_status(output_folder: Path, *, as_json: bool) -> int:
         from pipelines.dedup.run import result_of
 
         print_result(result_of(work), work.plan.config)
-        print(f"{output_folder}: complete; log: {work.layout.logging_dir}")
+        print(f"{work.layout.where}: complete; log: {work.layout.logging_dir}")
     else:
         view.print()
     return 0 if view.state == "complete" else 1

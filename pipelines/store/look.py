@@ -3,10 +3,14 @@
 Gives up: writing anything there.
 """
 
+import atexit
 import dataclasses
+import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.ledger import TaskRecord
@@ -24,6 +28,22 @@ def stored_plan(url: str) -> Plan | None:
         return Plan.model_validate_json(data) if data is not None else None
     except ValueError:
         return None
+
+
+def stored_manifest(url: str) -> dict[str, Any]:
+    """The manifest of the run in a store, {} where there is none that can be read."""
+    try:
+        found = json.loads(open_store(url).read(f"{RUN_DIR}/manifest.json") or b"null")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def open_copy(url: str) -> RunLayout:
+    """`open_stored_run` into a folder that lives as long as this process."""
+    folder = tempfile.TemporaryDirectory(prefix="smoltrove-")
+    atexit.register(folder.cleanup)
+    return open_stored_run(url, Path(folder.name))
 
 
 def open_stored_run(url: str, folder: Path) -> RunLayout:

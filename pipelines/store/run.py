@@ -1,7 +1,7 @@
 """A run whose output folder is in an object store: its state pulled here, its tasks done here, each result put there.
 
 The same plan, workers, ledger and refusals as in a folder; what differs is where a task's files end up and who may work
-there. Gives up: Slurm, and deduplication of what is in a store.
+there. Gives up: Slurm and Ray.
 """
 
 import dataclasses
@@ -14,8 +14,9 @@ from rich.console import Console
 
 from pipelines.config import LoadedConfig
 from pipelines.errors import SourceError
-from pipelines.manifest import check_continues, fingerprint, fingerprint_data
+from pipelines.manifest import check_continues, fingerprint, fingerprint_data, load_plan
 from pipelines.plan import Plan
+from pipelines.report.write import report_at_the_end
 from pipelines.run import RunResult, begin, hire_here, make_writable, supervise
 from pipelines.run_layout import RUN_DIR, RunLayout
 from pipelines.run_lock import lock_run
@@ -44,7 +45,7 @@ def run_in_store(
     process works there, SourceError when the store or the disk fails while nothing of a task is concerned.
     """
     store = open_store(url)
-    scratch = (scratch_folder / hashlib.sha256(url.encode()).hexdigest()[:16]).absolute()
+    scratch = scratch_of(scratch_folder, url)
     data = fingerprint_data(plan)
     layout = RunLayout(
         output_folder=scratch,
@@ -57,11 +58,11 @@ def run_in_store(
     make_writable("--logging-dir", layout.logging_dir)
     stop = StopRequest()
     try:
-        with lock_run(layout.run_dir), note_signals(stop), take_lock(store, _token(layout)) as lock:
+        with lock_run(layout.run_dir), note_signals(stop), take_lock(store, token_of(layout)) as lock:
             layout = dataclasses.replace(layout, store_lock=lock.number)
             listed = pull(store, layout)
             if fresh and f"{RUN_DIR}/manifest.json" in listed:
-                delete(store, layout, listed)
+                delete(store, layout, listed, (source.source.output_dir for source in load_plan(layout).sources))
             if not check_continues(layout, data):
                 begin(layout, plan, config, data, fresh=False)
                 push(store, layout)
@@ -70,6 +71,8 @@ def run_in_store(
             result = supervise(plan, layout, partial(hire_here, workers), stop)
             fence(store, lock.number)
             push(store, layout)
+            if result.stopped is None:
+                report_at_the_end(Path(url), layout.logging_dir / "main.log")
             return result
     except OSError as error:
         raise SourceError(
@@ -80,7 +83,12 @@ def run_in_store(
 UNGUARDED = "the store has no conditional puts, so nothing keeps two runs that begin at once out of one folder"
 
 
-def _token(layout: RunLayout) -> str:
+def scratch_of(scratch_folder: Path, place: str) -> Path:
+    """The folder of this machine for what is under way to `place`, a store's URL or another folder."""
+    return (scratch_folder / hashlib.sha256(place.encode()).hexdigest()[:16]).absolute()
+
+
+def token_of(layout: RunLayout) -> str:
     """What tells this scratch folder from all others; whoever holds its lock knows that an older holder is gone."""
     path = layout.run_dir / SCRATCH_TOKEN
     if not path.is_file():

@@ -6,20 +6,23 @@ documents on this machine.
 """
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from pipelines.errors import UserError
 from pipelines.ledger import TaskRecord, write_atomically
-from pipelines.manifest import load_plan
 from pipelines.run_layout import RUN_DIR, RunLayout
 from pipelines.run_lock import RUN_LOCK, WORKERS_LOCK
 from pipelines.store.lock import LOCKS
 from pipelines.store.store import Store, Stored
 
 # In the order in which they are put: who sees a manifest finds everything that it speaks of.
-FILES = ("plan.json", "plan.txt", "config.yaml", "fingerprint.json", "ledger.jsonl", "state.json", "manifest.json")
+FILES = (
+    "plan.json", "plan.txt", "config.yaml", "dedup.json", "fingerprint.json", "ledger.jsonl", "state.json",
+    "manifest.json",
+)  # fmt: skip
 SCRATCH_TOKEN = "scratch_token"
 _KEPT = (RUN_LOCK, WORKERS_LOCK, SCRATCH_TOKEN)
 
@@ -73,10 +76,12 @@ def clear(layout: RunLayout) -> None:
             path.unlink()
 
 
-def delete(store: Store, layout: RunLayout, listed: dict[str, Stored]) -> None:
-    """For --fresh: remove the run that was pulled, its documents included; in the order of `manifest.delete_run`."""
-    plan = load_plan(layout)
-    folders = tuple(f"{source.source.output_dir}/" for source in plan.sources)
+def delete(store: Store, layout: RunLayout, listed: dict[str, Stored], output_dirs: Iterable[str]) -> None:
+    """For --fresh: remove the run that was pulled, its documents included; in the order of `manifest.delete_run`.
+
+    output_dirs: the folders of its sources.
+    """
+    folders = tuple(f"{output_dir}/" for output_dir in output_dirs)
     run = [key for key in listed if key.startswith(f"{RUN_DIR}/") and not key.startswith(f"{LOCKS}/")]
     manifest = f"{RUN_DIR}/manifest.json"
     stages = [key for key in run if key.startswith(f"{RUN_DIR}/stages/")]

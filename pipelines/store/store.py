@@ -5,14 +5,16 @@ Gives up: renaming, which object stores do by copying.
 """
 
 import hashlib
+import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pipelines.errors import SourceError, UserError
 from pipelines.reader_bytes import describe
+from pipelines.store.url import store_url
 
 _BLOCK = 1 << 22
 _PACKAGES = {
@@ -151,6 +153,14 @@ class Store:
             raise self._error("read", key, error) from None
         return True
 
+    def open(self, key: str) -> IO[bytes]:
+        """An object to read from, as far as it is asked for. Raises StoreError, also where reading fails later."""
+        try:
+            handle = self.fs.open(self._full(key), "rb", block_size=_BLOCK)
+        except Exception as error:  # noqa: BLE001 - every store raises its own kinds
+            raise self._error("read", key, error) from None
+        return io.BufferedReader(_Reading(self, key, handle), 1 << 20)
+
     def sha256(self, key: str) -> str:
         """Of an object's bytes, all of them read."""
         digest = hashlib.sha256()
@@ -158,6 +168,45 @@ class Store:
             while block := handle.read(_BLOCK):
                 digest.update(block)
         return digest.hexdigest()
+
+
+class _Reading(io.RawIOBase):
+    """An object that is being read; what its client raises on the way becomes a StoreError."""
+
+    def __init__(self, store: Store, key: str, handle: Any) -> None:
+        self._store, self._key, self._handle = store, key, handle
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._handle.read(len(buffer))
+        except Exception as error:  # noqa: BLE001 - every store raises its own kinds
+            raise self._store._error("read", self._key, error) from None
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._handle.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._handle.tell())
+
+    def close(self) -> None:
+        if not self.closed:
+            self._handle.close()
+        super().close()
+
+
+def open_at(folder: str | Path, key: str) -> IO[bytes]:
+    """A file of a folder, or an object of the store whose URL `folder` is, to read from."""
+    if (url := store_url(Path(folder))) is not None:
+        return connect(url).open(key)
+    return open(Path(folder) / key, "rb")
 
 
 def connect(url: str) -> Store:

@@ -41,7 +41,10 @@ def local_folder(folder: Path) -> Path:
     return Path("/" + match[2]) if match is not None and match[1] in ("file", "local") else folder
 
 
-def refuse_store(folder: Path, what: str) -> None:
-    """Raises UserError where a command that works on folders is given a store; `what` says which."""
+def refuse_store(folder: Path, what: str, *, reads: bool = False) -> None:
+    """Raises UserError where a command that works on folders is given a store; `what` says which, `reads` that a run
+    which was fetched is as good."""
     if (url := store_url(folder)) is not None:
-        raise UserError(f"{url}: {what} works with folders of this machine only, not with stores")
+        name = url.rpartition("/")[2]
+        more = f"; `smoltrove fetch {url} {name}` brings the run here" if reads else ", not with stores"
+        raise UserError(f"{url}: {what} works with folders of this machine only{more}")

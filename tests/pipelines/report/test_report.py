@@ -184,7 +184,7 @@ def test_an_incomplete_run_is_said_to_be_incomplete(reported: Run, tmp_path: Pat
     folder = tmp_path / "out"
     shutil.copytree(reported.output, folder)
     next(iter((folder / "_run" / "stages").rglob("records/t_en/default/00001.json"))).unlink()
-    path = write_report(folder)
+    path = Path(write_report(folder))
     report = read(folder)
     assert report.state == "incomplete"
     assert report.totals["tasks_done"] == report.totals["tasks"] - 1

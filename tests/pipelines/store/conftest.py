@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
-from tests.pipelines.processes import MEASURED, Run
+from tests.pipelines.conftest import TASKS
+from tests.pipelines.processes import MEASURED, Run, finish
+from tests.pipelines.store.proxy import Spoiler
 
 boto3 = pytest.importorskip("boto3", reason="moto[s3,server] is in requirements_dev.txt")
 moto_server = pytest.importorskip("moto.server", reason="moto[s3,server] is in requirements_dev.txt")
 s3fs = pytest.importorskip("s3fs", reason="s3fs is in requirements_s3.txt")
 
 BUCKET = "corpus"
+OPTIONS = (*TASKS, "--workers", "1")
 ACCOUNT = {
     "AWS_ACCESS_KEY_ID": "AKIDOFTESTRUNS",
     "AWS_SECRET_ACCESS_KEY": "secretoftestruns",
@@ -96,6 +99,21 @@ def in_process(s3: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
     return s3
+
+
+@pytest.fixture(scope="package")
+def published(s3: S3, mixture: Path, tmp_path_factory: pytest.TempPathFactory) -> StoreRun:
+    """A finished run of the small mixture in the bucket; read only."""
+    run = StoreRun(s3, "published", tmp_path_factory.mktemp("published"), mixture, *OPTIONS)
+    run.printed = finish(run.start())
+    return run
+
+
+@pytest.fixture
+def spoiler(s3: S3) -> Iterator[Spoiler]:
+    proxy = Spoiler(s3.url)
+    yield proxy
+    proxy.close()
 
 
 def ledger(data: bytes) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,12 @@ from pipelines.slurm.options import ClusterOptions, Executor
 from pipelines.status import show_cancel, show_status
 from pipelines.store.look import stored_plan
 from pipelines.verify import show_verification
-from tests.pipelines.conftest import TASKS
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import Run, finish, kill_group, wait_until, workers_of
-from tests.pipelines.store.conftest import ACCOUNT, BUCKET, S3, StoreRun, ledger
+from tests.pipelines.store.conftest import ACCOUNT, BUCKET, OPTIONS, S3, StoreRun, ledger
 from tests.pipelines.store.proxy import Spoiler
 
 LONG = 230.0
-OPTIONS = (*TASKS, "--workers", "1")
 
 
 def assert_whole(s3: S3, prefix: str, undisturbed: Run) -> None:
@@ -61,14 +58,6 @@ def assert_no_account(run: Run, s3: S3, prefix: str, text: str) -> None:
     left = {str(path): path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
     for name, data in {**left, **s3.objects(prefix), "printed": text.encode()}.items():
         assert not any(secret in data for secret in secrets), name
-
-
-@pytest.fixture(scope="module")
-def published(s3: S3, mixture: Path, tmp_path_factory: pytest.TempPathFactory) -> StoreRun:
-    """A finished run of the small mixture in the bucket; read only."""
-    run = StoreRun(s3, "published", tmp_path_factory.mktemp("published"), mixture, *OPTIONS)
-    run.printed = finish(run.start())
-    return run
 
 
 def test_a_run_into_a_bucket(s3: S3, published: StoreRun, undisturbed: Run) -> None:
@@ -186,13 +175,6 @@ def test_kill_9_and_the_same_command(s3: S3, mixture: Path, undisturbed: Run, tm
 @pytest.mark.parametrize("seed", [2])
 def test_more_kills(s3: S3, mixture: Path, undisturbed: Run, tmp_path: Path, seed: int) -> None:
     campaign(s3, tmp_path, mixture, undisturbed, kills=4, seed=seed)
-
-
-@pytest.fixture
-def spoiler(s3: S3) -> Iterator[Spoiler]:
-    proxy = Spoiler(s3.url)
-    yield proxy
-    proxy.close()
 
 
 def test_two_machines_and_the_first_dies(
