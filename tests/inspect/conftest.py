@@ -1,4 +1,7 @@
-"""One run to look at: English pages through filters, hostile texts through none, and its deduplication; read only."""
+"""One run to look at: English pages through filters, hostile texts through none, and its deduplication; read only.
+
+`twins` has the hostile texts once more, and two long hostile texts that differ in one word.
+"""
 
 import json
 import sys
@@ -23,6 +26,17 @@ HOSTILE = {
 }
 
 
+# Words that stand in one of the two near duplicates alone.
+ONLY = ("<b>removed&first</b>", "second\u202e")
+
+
+def near_twins(plain: str) -> list[str]:
+    """Two texts that differ in one word."""
+    words = f"{plain} {HOSTILE['script']} {HOSTILE['ansi']} {HOSTILE['bidi']} {plain}".split(" ")
+    middle = len(words) // 4
+    return [" ".join([*words[:middle], only, *words[middle:]]) for only in ONLY]
+
+
 @pytest.fixture(scope="session")
 def inspected(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The run, and its deduplication in `out_dedup`."""
@@ -36,7 +50,12 @@ def inspected(tmp_path_factory: pytest.TempPathFactory) -> Run:
     repeated = "\n".join(["The same line of text stands here once more."] * 20 + english[0].split("\n"))
     bullets = "\n".join(f"- {line}" for line in english[1].replace(". ", ".\n").split("\n"))
     pages = [*english, *english[:5], spam, repeated, bullets, "Too short.", "Đây là một văn bản tiếng Việt. " * 30]
-    sources = {"en": {f"p{i}": text for i, text in enumerate(pages)}, "hostile": HOSTILE}
+    twins = [*HOSTILE.values(), *near_twins(plain)]
+    sources = {
+        "en": {f"p{i}": text for i, text in enumerate(pages)},
+        "hostile": HOSTILE,
+        "twins": {f"<img src=x onerror=alert({i})>": text for i, text in enumerate(twins)},
+    }
     for name, rows in sources.items():
         (folder / name).mkdir()
         lines = [json.dumps({"id": ident, "text": text}) for ident, text in rows.items()]
@@ -49,12 +68,14 @@ def inspected(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "datasets:\n"
         "  - {name: t/en, path: en, id_field: id, weight: 0.9, max_epochs: 1, profile: web-en, language: en}\n"
         "  - {name: t/hostile, path: hostile, id_field: id, weight: 0.1, max_epochs: 1, profile: none,"
+        " max_bad_ratio: 0.9}\n"
+        "  - {name: t/twins, path: twins, id_field: id, weight: 0.1, max_epochs: 1, profile: none,"
         " max_bad_ratio: 0.9}\n",
         encoding="utf-8",
     )
     run = Run(folder, config, "--tasks", "2", "--workers", "1", "--keep-dropped", "--run-dedup")
     run.env["SMOLTROVE_REPORT"] = "0"
-    status, said = run.call("--dedup-method", "exact")
+    status, said = run.call("--dedup-method", "exact,minhash")
     assert status == 0, said
     return run
 

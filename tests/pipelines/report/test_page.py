@@ -104,6 +104,18 @@ def test_hostile_text_is_shown_and_not_run(tmp_path: Path) -> None:
         assert view.page.locator("img, script, a[href^=javascript]").count() == 0
 
 
+@given(st.text(max_size=90), st.integers(8, 60))
+def test_labels_do_not_run_into_their_figures(label: str, most: int) -> None:
+    """Law: a label that is too long keeps its end, behind a mark, and has as many characters as there is room for."""
+    shown = plots.shortened(label, most)
+    if len(label) <= most:
+        assert shown == label
+    else:
+        assert len(shown) == most
+        assert shown[0] == "…"
+        assert label.endswith(shown[1:])
+
+
 def test_a_page_stays_small_whatever_the_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Law: the number of histograms is bounded, and the largest sources and languages have theirs first."""
     monkeypatch.setattr(plots, "histogram", lambda title, *rest, **options: title)
