@@ -32,8 +32,8 @@ ONLY = ("<b>removed&first</b>", "second\u202e")
 
 def near_twins(plain: str) -> list[str]:
     """Two texts that differ in one word."""
-    words = f"{plain} {HOSTILE['script']} {HOSTILE['ansi']} {HOSTILE['bidi']} {plain}".split(" ")
-    middle = len(words) // 4
+    words = f"{plain} {HOSTILE['script']} {HOSTILE['ansi']} {HOSTILE['bidi']}".split(" ")
+    middle = len(words) // 2
     return [" ".join([*words[:middle], only, *words[middle:]]) for only in ONLY]
 
 
@@ -43,14 +43,15 @@ def inspected(tmp_path_factory: pytest.TempPathFactory) -> Run:
     if not sys.platform.startswith("linux"):
         pytest.skip("these tests find processes in /proc")
     folder = tmp_path_factory.mktemp("inspected")
-    english = texts(MINI_HUB / "HuggingFaceFW" / "fineweb-edu")[:60]
+    everything = texts(MINI_HUB / "HuggingFaceFW" / "fineweb-edu")
+    english = everything[:60]
     plain = next(text for text in english if 2000 < len(text) < 4000)
     sentences = zip(plain.split(". "), [*load_phrases()["en"], *[""] * 1000], strict=False)
     spam = ". ".join(f"{sentence} {phrase}" for sentence, phrase in sentences)
     repeated = "\n".join(["The same line of text stands here once more."] * 20 + english[0].split("\n"))
     bullets = "\n".join(f"- {line}" for line in english[1].replace(". ", ".\n").split("\n"))
     pages = [*english, *english[:5], spam, repeated, bullets, "Too short.", "Đây là một văn bản tiếng Việt. " * 30]
-    twins = [*HOSTILE.values(), *near_twins(plain)]
+    twins = [*HOSTILE.values(), *near_twins(next(text for text in everything[60:] if 1200 < len(text) < 2200))]
     sources = {
         "en": {f"p{i}": text for i, text in enumerate(pages)},
         "hostile": HOSTILE,
