@@ -59,7 +59,7 @@ def test_text_of_a_run_is_text_of_the_page(text: str) -> None:
 def test_pictures_escape_their_texts() -> None:
     """Law: labels stand in the pictures as they are, formulas and markup included."""
     label = '</text><script>x</script> $a_b^c$ & "quoted"'
-    picture = plots.bars(label, [(label, label, [(1.0, "kept")])])
+    picture = plots.bars(label, [(label, "1", [(1.0, "kept")]), ("", label, [])])
     assert "<script" not in picture
     assert "$a_b^c$" in picture
     assert unescape(re.findall(r"<text[^>]*>(.*?)</text>", picture)[0]) == label
