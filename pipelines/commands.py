@@ -20,7 +20,7 @@ from pipelines.outcome import SourceOutcome
 from pipelines.plan import Plan, PlannedSource, make_plan
 from pipelines.plan_table import plan_json, plan_text
 from pipelines.quantities import parse_quantity, show_bytes, show_count
-from pipelines.report.write import report_at_the_end
+from pipelines.report.write import drawn_once
 from pipelines.run_layout import RUN_DIR
 from pipelines.slurm.options import ClusterOptions, Executor
 from pipelines.sources import Catalogue, Listing, entry_of
@@ -33,6 +33,7 @@ ENOUGH_DOCUMENTS = 100
 DEFAULT_WORKERS = 2
 
 
+@drawn_once()
 def execute(
     config_path: Path,
     *,
@@ -126,15 +127,11 @@ def execute(
         return 0 if result.ok else 1
     from pipelines.dedup.command import execute_dedup, with_methods
 
-    status = execute_dedup(
+    return execute_dedup(
         output_folder, config=with_methods(config.stage.dedup, dedup_method), workers=workers, fresh=fresh,
         as_json=as_json, before=result.model_dump(), config_path=config_path, cluster=cluster,
         scratch_folder=scratch_folder,
     )  # fmt: skip
-    if status == 0:
-        # Once more, with the duplicates.
-        report_at_the_end(output_folder, (logging_dir or Path("datatrove_logs")) / "main.log")
-    return status
 
 
 def build_plan(

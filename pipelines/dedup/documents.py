@@ -162,6 +162,14 @@ class Table:
             for cached, number in self._places(numbers)
         ]
 
+    def rows(self, numbers: np.ndarray) -> list[tuple[str | None, int | None]]:
+        """Where these documents stand: a file in the run that holds them, and a row; (None, None) in the cache."""
+        files, offsets = self.work.plan.files, self.work.offsets
+        return [
+            (None, None) if cached else (files[file].path, int(number - offsets[file]))
+            for (cached, file), number in zip(self._places(numbers), numbers, strict=True)
+        ]
+
     def _places(self, numbers: np.ndarray) -> Iterator[tuple[bool, int]]:
         cached = numbers >= CACHE_BASE
         files = np.where(

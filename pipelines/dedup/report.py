@@ -2,7 +2,9 @@
 
 Columns: removed_id, removed_source, kept_id, kept_source, kept_run ("" for this run), method, cluster_size (documents
 that the kept one stands for), estimated_jaccard (with match_id; none for simhash), match_id (the survivor of that
-method, which a later method may have removed in favour of kept_id). Gives up: pairs that were found and not needed.
+method, which a later method may have removed in favour of kept_id), and where both texts stand: removed_file and
+kept_file in the run that holds them, removed_row and kept_row (0 for the first; none for what only a cache knows).
+Gives up: pairs that were found and not needed.
 """
 
 from pathlib import Path
@@ -30,6 +32,10 @@ _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("cluster_size", pa.int64()),
     pa.field("estimated_jaccard", pa.float64()),
     pa.field("match_id", pa.string()),
+    pa.field("removed_file", pa.string()),
+    pa.field("removed_row", pa.int64()),
+    pa.field("kept_file", pa.string()),
+    pa.field("kept_row", pa.int64()),
 ]
 _SCHEMA = pa.schema(_FIELDS)
 
@@ -51,6 +57,7 @@ def write_duplicates(work: Work, path: Path) -> int:
     with pq.ParquetWriter(scratch, _SCHEMA, compression="zstd") as writer:
         for start in range(0, len(rows), _ROWS):
             part, line = origin[start : start + _ROWS], rows[start : start + _ROWS]
+            removed_places, kept_places = table.rows(line), table.rows(final[part])
             columns = {
                 "removed_id": table.names(line),
                 "removed_source": table.sources(line),
@@ -61,6 +68,10 @@ def write_duplicates(work: Work, path: Path) -> int:
                 "cluster_size": size[part],
                 "estimated_jaccard": [None if value != value else round(value, 4) for value in jaccard[part].tolist()],
                 "match_id": table.names(match[part]),
+                "removed_file": [path for path, _ in removed_places],
+                "removed_row": [row for _, row in removed_places],
+                "kept_file": [path for path, _ in kept_places],
+                "kept_row": [row for _, row in kept_places],
             }
             writer.write_table(pa.table(columns, schema=_SCHEMA))
     scratch.replace(path)

@@ -44,10 +44,10 @@ def inspect(
     if web:
         from pipelines.inspect.web import serve
 
-        others = {"--duplicates": duplicates, "--near-threshold": near_threshold, "--json": as_json}
+        others = {"--near-threshold": near_threshold, "--json": as_json}
         for option in (name for name, given in others.items() if given):
             raise UserError(f"--web: does not go with {option}; its page has filters of its own")
-        serve(run_folder, port)
+        serve(run_folder, port, duplicates=duplicates)
         return
     from pipelines.inspect.command import Asked, show
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from pipelines.errors import UserError
 from pipelines.inspect.corpus import Corpus, open_corpus
 from pipelines.inspect.documents import Found, Wanted, sample
-from pipelines.inspect.pairs import sample_pairs
+from pipelines.inspect.pairs import Pairs
 from pipelines.inspect.terminal import print_documents, print_pairs
 from pipelines.inspect.verdict import Judge, Verdict
 
@@ -78,7 +78,7 @@ def _show_pairs(folder: Path, asked: Asked) -> None:
     for option, given in others.items():
         if given:
             raise UserError(f"--duplicates: does not go with {option}; --source, --sample and --seed do")
-    pairs = sample_pairs(folder, asked.sample, asked.seed, asked.source)
+    pairs = Pairs(folder).sample(asked.sample, asked.seed, asked.source)
     if asked.as_json:
         _print_json(
             [

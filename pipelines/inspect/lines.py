@@ -5,8 +5,8 @@
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -37,6 +37,32 @@ class Line:
     metadata: dict[str, Any] = field(default_factory=dict)
     size: int
     cut: bool = False
+
+
+def rows_of(path: Path, rows: Collection[int], max_bytes: float = float("inf")) -> tuple[dict[int, Line], int]:
+    """Some documents of a file, and how many bytes of lines were read for them; `max_bytes` ends the search.
+
+    Raises SourceError for a damaged file.
+    """
+    found: dict[int, Line] = {}
+    num_bytes = row = 0
+    last = max(rows, default=-1)
+    with _readable(path) as handle:
+        while row <= last and num_bytes < max_bytes and (read := _next(handle, keep=row in rows)) is not None:
+            num_bytes += read[2]
+            if row in rows:
+                found[row] = _parse(row, *read)
+            row += 1
+    return found, num_bytes
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        with open(path, "rb") as raw, open_lines(path.name, raw) as handle:
+            yield handle
+    except _DAMAGED as error:
+        raise SourceError(f"{path}: cannot be read to its end ({error}); verify the run") from None
 
 
 def lines_of(path: Path, start: int = 0) -> Iterator[Line]:

@@ -39,6 +39,8 @@ pre { white-space: pre-wrap; margin: 0.5rem 0 0; font: inherit; unicode-bidi: pl
 mark { background: var(--mark); color: inherit; }
 .both { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 0 1.2rem; }
 .both > section { min-width: 0; }
+article section { padding-left: 0.6rem; margin-top: 0.5rem; }
+article section h2 { font-size: 0.95rem; margin: 0; }
 """
 
 
@@ -61,11 +63,13 @@ def whole_page(title: str, body: str) -> str:
     )
 
 
-def heading(run: str, view: str, query: Query) -> str:
-    """The run's name and the three views, which keep what is asked for."""
+def heading(run: str, view: str, query: Query, *, duplicates: bool = False) -> str:
+    """The run's name and its views, which keep what is asked for."""
     asked = {name: query.get(name, "") for name in FIELDS}
     no_reason = {**asked, "reason": ""}
-    links = (("kept", "/kept", no_reason), ("dropped", "/dropped", asked), ("kept and dropped", "/both", asked))
+    links = [("kept", "/kept", no_reason), ("dropped", "/dropped", asked), ("kept and dropped", "/both", asked)]
+    if duplicates:
+        links.append(("duplicates", "/duplicates", {"source": asked["source"]}))
     shown = "".join(
         f"<b>{name}</b>" if path == f"/{view}" else f'<a href="{address(path, kept)}">{name}</a>'
         for name, path, kept in links
@@ -73,15 +77,16 @@ def heading(run: str, view: str, query: Query) -> str:
     return f"<h1>{escape(run)}</h1><nav>{shown}</nav>"
 
 
+def options(known: Sequence[tuple[str, str]], chosen: str) -> str:
+    """The choices (value, text) of a field, `all` first."""
+    return "".join(
+        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(text)}</option>'
+        for value, text in [("", "all"), *known]
+    )
+
+
 def form(view: str, query: Query, sources: Sequence[str], reasons: Mapping[str, int]) -> str:
     """What is asked for, to be changed; sent by GET, so that every page has an address."""
-
-    def options(known: Sequence[tuple[str, str]], chosen: str) -> str:
-        listed = [("", "all"), *known]
-        return "".join(
-            f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(text)}</option>'
-            for value, text in listed
-        )
 
     fields = [
         f'<label>source<select name="source">{options([(s, s) for s in sources], query.get("source", ""))}'

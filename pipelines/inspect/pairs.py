@@ -1,10 +1,11 @@
 """Pairs that a deduplication took for duplicates: the removed document and the one that stays for it, side by side.
 
-A seeded sample of `_run/duplicates.parquet`; texts come from the run that was deduplicated (and from --against runs),
-whose files of the sources in question are read through. Gives up: survivors that only a cache knows.
+Rows of `_run/duplicates.parquet`, which says where both texts stand: in the run that was deduplicated, or in one that
+was given with --against. Of the table a batch is in memory at a time, of a file the lines that are shown. Gives up:
+survivors that only a cache knows, and tables of versions that did not say where texts stand: their rows are shown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,75 +17,145 @@ import pyarrow.parquet as pq
 from pipelines.dedup.report import FILE
 from pipelines.dedup.verify import is_dedup, open_dedup
 from pipelines.errors import UserError
-from pipelines.inspect.lines import Line, lines_of
+from pipelines.inspect.lines import Line, rows_of
 from pipelines.run_layout import RUN_DIR
 
-Key = tuple[str, str, str]  # run ("" for the one that is deduplicated), source, id
+_BATCH = 4096
+Row = dict[str, Any]
+Place = tuple[str, str]  # the run as the table has it ("" for the one that was deduplicated), and the file in it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """One row of the table with both texts; None for a text that is not to be had."""
+    """Row `number` of the table with both texts; None for a text that is not at hand.
 
-    row: dict[str, Any]
+    `unread`: texts were left out because too much would have had to be read for them.
+    """
+
+    number: int
+    row: Row
     removed: Line | None
     kept: Line | None
+    unread: bool = False
 
 
-def sample_pairs(folder: Path, number: int, seed: int, source: str = "") -> list[Pair]:
-    """Up to `number` pairs, the same for the same seed, in the table's order; `source`: a glob
-    of the removed one's, or part of it.
+@dataclass(frozen=True, kw_only=True)
+class PairPage:
+    """Pairs of one page, how many rows were looked at for it, and the row where the next one begins (None: the end)."""
 
-    Raises:
-        UserError: not the output of a deduplication, or one that is not finished.
-        SourceError: a file cannot be read.
+    pairs: list[Pair]
+    looked: int
+    next: int | None
+
+
+class Pairs:
+    """The table of a finished deduplication. Safe to ask from several threads.
+
+    Raises UserError: not the output of a deduplication, or of one that is not finished.
     """
-    path = folder / RUN_DIR / FILE
-    if not is_dedup(folder):
-        raise UserError(f"{folder}: is no deduplication; --duplicates takes its output, such as {folder}_dedup")
-    if not path.is_file():
-        raise UserError(f"{path}: is not there; run the deduplication to its end")
-    rows = _rows(path, number, seed, source)
-    return _with_texts(folder, rows)
 
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / RUN_DIR / FILE
+        if not is_dedup(folder):
+            raise UserError(f"{folder}: is no deduplication; --duplicates takes its output, such as {folder}_dedup")
+        if not self.path.is_file():
+            raise UserError(f"{self.path}: is not there; run the deduplication to its end")
+        work = open_dedup(folder)
+        plan = work.plan
+        self.methods = list(work.methods)
+        self.sources = list(dict.fromkeys(file.source for file in plan.files if not plan.is_against(file)))
+        # The table names files; only those of the plan are opened.
+        self._files: dict[Place, Path] = {
+            (plan.runs[file.run].path if plan.is_against(file) else "", file.path): plan.place(file)
+            for file in plan.files
+        }
 
-def _rows(path: Path, number: int, seed: int, source: str) -> list[dict[str, Any]]:
-    """The row numbers are drawn first, so that of the table only these rows are made into objects."""
-    table = pq.ParquetFile(path)
-    matching = np.arange(table.metadata.num_rows)
-    if source:
-        names = table.read(["removed_source"]).column(0).to_pylist()
-        matching = np.array([i for i, name in enumerate(names) if fnmatchcase(name, f"*{source}*")], np.int64)
-    drawn = np.random.default_rng(seed).permutation(matching)[:number]
-    found: list[dict[str, Any]] = []
-    first = 0
-    for group in range(table.num_row_groups):
-        count = table.metadata.row_group(group).num_rows
-        mine = np.sort(drawn[(drawn >= first) & (drawn < first + count)]) - first
-        if len(mine):
-            found += table.read_row_group(group).take(mine.tolist()).to_pylist()
-        first += count
-    return found
+    def __len__(self) -> int:
+        return int(pq.read_metadata(self.path).num_rows)
 
+    def sample(self, number: int, seed: int, source: str = "") -> list[Pair]:
+        """Up to `number` pairs, the same for the same seed, in the table's order; `source`: a glob
+        of the removed one's, or part of it. Raises SourceError where a file cannot be read."""
+        matching = np.arange(len(self))
+        if source:
+            names = pq.read_table(self.path, columns=["removed_source"]).column(0).to_pylist()
+            matching = np.array([i for i, name in enumerate(names) if fnmatchcase(name, f"*{source}*")], np.int64)
+        drawn = set(np.random.default_rng(seed).permutation(matching)[:number].tolist())
+        last = max(drawn, default=-1)
+        rows = []
+        for first, batch in self._batches(0):
+            if first > last:
+                break
+            mine = sorted(place - first for place in drawn if first <= place < first + batch.num_rows)
+            rows += [(first + place, row) for place, row in zip(mine, batch.take(mine).to_pylist(), strict=True)]
+        return self._with_texts(rows)
 
-def _with_texts(folder: Path, rows: Sequence[dict[str, Any]]) -> list[Pair]:
-    keys: list[tuple[Key, Key]] = [
-        (("", row["removed_source"], row["removed_id"]), (row["kept_run"], row["kept_source"], row["kept_id"]))
-        for row in rows
-    ]
-    missing = {key for pair in keys for key in pair}
-    texts: dict[Key, Line] = {}
-    plan = open_dedup(folder).plan
-    for file in plan.files:
-        run = plan.runs[file.run].path if plan.is_against(file) else ""
-        if not any(key[:2] == (run, file.source) for key in missing):
-            continue
-        for line in lines_of(plan.place(file)):
-            key = (run, file.source, line.id)
-            if key in missing:
-                texts[key] = line
-                missing.discard(key)
-    return [
-        Pair(row=row, removed=texts.get(left), kept=texts.get(right))
-        for row, (left, right) in zip(rows, keys, strict=True)
-    ]
+    def page(
+        self, start: int, size: int, *, source: str = "", method: str = "", most: int = 100_000,
+        max_bytes: float = float("inf"),
+    ) -> PairPage:  # fmt: skip
+        """The pairs from row `start` on that have a document of `source` and were found by `method`.
+
+        A page ends when it is full or has looked at `most` rows; `max_bytes` is what is read of files for its texts.
+        """
+        found: list[tuple[int, Row]] = []
+        looked = 0
+        for first, batch in self._batches(start):
+            named = batch.select(["removed_source", "kept_source", "method"]).to_pylist()
+            for place in range(max(0, start - first), batch.num_rows):
+                row = named[place]
+                looked += 1
+                of_source = not source or source in (row["removed_source"], row["kept_source"])
+                if of_source and (not method or row["method"] == method):
+                    found.append((first + place, batch.slice(place, 1).to_pylist()[0]))
+                if len(found) == size or looked == most:
+                    following = first + place + 1
+                    more = following if following < len(self) else None
+                    return PairPage(pairs=self._with_texts(found, max_bytes), looked=looked, next=more)
+        return PairPage(pairs=self._with_texts(found, max_bytes), looked=looked, next=None)
+
+    def _batches(self, start: int) -> Iterator[tuple[int, Any]]:
+        """(number of the first row, batch), from the row group on that holds row `start`."""
+        with pq.ParquetFile(self.path) as table:
+            first = 0
+            for group in range(table.num_row_groups):
+                count = table.metadata.row_group(group).num_rows
+                if first + count <= start:
+                    first += count
+                    continue
+                for batch in table.iter_batches(_BATCH, row_groups=[group]):
+                    if first + batch.num_rows > start:
+                        yield first, batch
+                    first += batch.num_rows
+
+    def _with_texts(self, rows: Sequence[tuple[int, Row]], max_bytes: float = float("inf")) -> list[Pair]:
+        asked: dict[Path, set[int]] = {}
+        for _, row in rows:
+            for side in ("removed", "kept"):
+                if (path := self._place(row, side)) is not None:
+                    asked.setdefault(path, set()).add(row[f"{side}_row"])
+        texts: dict[tuple[Path, int], Line] = {}
+        unread: set[Path] = set()
+        for path, wanted in asked.items():
+            found, read = rows_of(path, wanted, max_bytes)
+            max_bytes -= read
+            texts |= {(path, row): line for row, line in found.items()}
+            if len(found) < len(wanted) and max_bytes <= 0:
+                unread.add(path)
+
+        def pair(number: int, row: Row) -> Pair:
+            places = {side: self._place(row, side) for side in ("removed", "kept")}
+            lines: dict[str, Line | None] = {}
+            for side, path in places.items():
+                line = None if path is None else texts.get((path, row[f"{side}_row"]))
+                lines[side] = line if line is not None and line.id == row[f"{side}_id"] else None
+            left_out = any(lines[side] is None and path in unread for side, path in places.items())
+            return Pair(number=number, row=row, removed=lines["removed"], kept=lines["kept"], unread=left_out)
+
+        return [pair(number, row) for number, row in rows]
+
+    def _place(self, row: Row, side: str) -> Path | None:
+        """The file of one side's text, if it is at hand."""
+        run = row["kept_run"] if side == "kept" else ""
+        path = self._files.get((run, row.get(f"{side}_file") or ""))
+        return path if path is not None and path.is_file() else None

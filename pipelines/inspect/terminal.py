@@ -5,11 +5,13 @@ texts; `--max-chars` shows more.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.inspect.differences import differences
 from pipelines.inspect.documents import Found
 from pipelines.inspect.lines import Line
 from pipelines.inspect.marks import Span
@@ -78,19 +80,30 @@ def print_documents(console: Console, shown: Sequence[tuple[Found, Verdict]], mo
 
 
 def print_pairs(console: Console, pairs: Sequence[Pair], most: int) -> None:
-    """Pairs side by side."""
+    """Pairs side by side, with the places marked where they differ."""
     for pair in pairs:
         row = pair.row
-        like = row["estimated_jaccard"]
-        title = f"{row['method']}" + (f", estimated similarity {like:.2f}" if like is not None else "")
-        table = Table(title=visible_line(title), title_justify="left", expand=True, show_lines=True)
+        marks: tuple[list[Span], list[Span]] = ([], [])
+        if pair.removed is not None and pair.kept is not None:
+            marks = differences(pair.removed.text, pair.kept.text)
+        table = Table(title=visible_line(similarity(row)), title_justify="left", expand=True, show_lines=True)
         for side in ("removed", "kept"):
             run = f" in {row['kept_run']}" if side == "kept" and row["kept_run"] else ""
             name = visible_line(f"{side} {row[f'{side}_id']} ({row[f'{side}_source']}{run})")
             table.add_column(Text(name), ratio=1, overflow="fold")
-        table.add_row(*(_side(line, most) for line in (pair.removed, pair.kept)))
+        colours = bool(console.color_system)
+        sides = zip((pair.removed, pair.kept), marks, strict=True)
+        table.add_row(*(_side(line, spans, most, colours=colours) for line, spans in sides))
         console.print(table)
 
 
-def _side(line: Line | None, most: int) -> Text:
-    return Text("(its text is not at hand)", style="dim") if line is None else shown_text(line.text, [], most)
+def similarity(row: dict[str, Any]) -> str:
+    """How a pair was found."""
+    like = row["estimated_jaccard"]
+    return f"{row['method']}" + (f", estimated similarity {like:.2f}" if like is not None else "")
+
+
+def _side(line: Line | None, marks: Sequence[Span], most: int, *, colours: bool) -> Text:
+    if line is None:
+        return Text("(its text is not here)", style="dim")
+    return shown_text(line.text, marks, most, colours=colours)

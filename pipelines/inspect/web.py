@@ -15,25 +15,35 @@ from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
+from pipelines.dedup.inputs import default_output
+from pipelines.dedup.report import FILE
+from pipelines.dedup.verify import is_dedup, open_dedup
 from pipelines.errors import SourceError, UserError
 from pipelines.inspect.corpus import Corpus, open_corpus
 from pipelines.inspect.documents import Found, Wanted
 from pipelines.inspect.page import FIELDS, Query, address, article, escape, form, heading, metadata, whole_page
 from pipelines.inspect.pages import Pages, Place
+from pipelines.inspect.pair_page import pair_article, pair_form
+from pipelines.inspect.pairs import Pairs
 from pipelines.inspect.verdict import Judge
+from pipelines.run_layout import RUN_DIR
+from pipelines.verify import open_run
 
 HOST = "127.0.0.1"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 # Characters of each text in a list, and on the page of one document.
 IN_LIST, ON_ITS_PAGE = 3000, 200_000
 VIEWS = ("kept", "dropped", "both")
+# Of a list of pairs: how many on a page, rows of the table that it looks at, and bytes that are read for their texts.
+PAIRS, MOST_ROWS, MAX_TEXT_BYTES = 10, 100_000, 256 << 20
 
 
 class Browser:
     """Makes the pages of one run. `get(path, query)` -> (status, HTML)."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, pairs: Pairs | None = None) -> None:
         self.corpus = corpus
+        self.pairs = pairs
         self._judge = Judge(corpus)
         self._pages = Pages()
         # Word splitters are not made for several threads at once.
@@ -46,19 +56,44 @@ class Browser:
         try:
             if view == "document":
                 return self._document(query)
+            if view in ("duplicates", "pair") and self.pairs is not None:
+                return self._duplicates(view, query, self.pairs)
             if view not in VIEWS:
-                return HTTPStatus.NOT_FOUND, whole_page(
-                    "not here", '<p>Nothing is here. <a href="/">All documents</a></p>'
-                )
+                return _not_here()
             return HTTPStatus.OK, self._list(view, query)
         except (UserError, SourceError, ValueError) as error:
-            body = heading(str(self.corpus.folder), view, {}) + f"<p>{escape(error)}</p>"
-            return HTTPStatus.BAD_REQUEST, whole_page("error", body)
+            return HTTPStatus.BAD_REQUEST, whole_page("error", self._heading(view, {}) + f"<p>{escape(error)}</p>")
+
+    def _heading(self, view: str, query: Query) -> str:
+        return heading(str(self.corpus.folder), view, query, duplicates=self.pairs is not None)
+
+    def _duplicates(self, view: str, query: Query, pairs: Pairs) -> tuple[int, str]:
+        alone = view == "pair"
+        asked = {} if alone else {name: query.get(name, "") for name in ("source", "method")}
+        page = pairs.page(
+            _number(query.get("n" if alone else "at", "") or "0"), 1 if alone else PAIRS, **asked, most=MOST_ROWS,
+            max_bytes=float("inf") if alone else MAX_TEXT_BYTES,
+        )  # fmt: skip
+        if alone and not page.pairs:
+            return _not_here()
+        shown = "".join(pair_article(pair, ON_ITS_PAGE if alone else IN_LIST, link=not alone) for pair in page.pairs)
+        body = self._heading(view, query)
+        if alone:
+            return HTTPStatus.OK, whole_page("a pair of duplicates", f'{body}<div class="whole">{shown}</div>')
+        body += pair_form(query, pairs.sources, pairs.methods)
+        looked = f"{len(page.pairs)} of {page.looked:,} looked at here; {len(pairs):,} pairs in all"
+        body += f'<p class="faint">{looked}</p>{shown}'
+        if page.next is None:
+            body += "<p>No more pairs.</p>"
+        else:
+            following = address("/duplicates", {**asked, "at": str(page.next)})
+            body += f'<p class="next"><a href="{following}">more pairs</a></p>'
+        return HTTPStatus.OK, whole_page(f"duplicates: {self.corpus.folder.name}", body)
 
     def _list(self, view: str, query: Query) -> str:
         kinds = ("kept", "dropped") if view == "both" else (view,)
         columns = "".join(f"<section>{self._column(kind, view, query)}</section>" for kind in kinds)
-        body = heading(str(self.corpus.folder), view, query)
+        body = self._heading(view, query)
         body += form(view, query, self.corpus.sources, self.corpus.reasons)
         return whole_page(f"{view}: {self.corpus.folder.name}", f'{body}<div class="both">{columns}</div>')
 
@@ -96,10 +131,8 @@ class Browser:
         row = query.get("row", "")
         found = self._pages.one(file, _number(row)) if file is not None else None
         if found is None:
-            return HTTPStatus.NOT_FOUND, whole_page(
-                "not here", '<p>No such document. <a href="/">All documents</a></p>'
-            )
-        body = heading(str(self.corpus.folder), "", {})
+            return _not_here()
+        body = self._heading("", {})
         body += f'<div class="whole">{self._article(found, ON_ITS_PAGE, link=False)}</div>{metadata(found)}'
         return HTTPStatus.OK, whole_page(found.line.id, body)
 
@@ -124,12 +157,23 @@ def _place(text: str) -> Place:
     return _number(number), _number(row)
 
 
+def pairs_of(corpus: Corpus) -> Pairs | None:
+    """The duplicates of a deduplication, or of the one of a run that lies beside it; None where there is none."""
+    if corpus.is_dedup:
+        return Pairs(corpus.folder)
+    beside = default_output(corpus.folder)
+    if not is_dedup(beside) or not (beside / RUN_DIR / FILE).is_file():
+        return None
+    layout, _ = open_run(corpus.folder)
+    return Pairs(beside) if open_dedup(beside).plan.runs[0].fingerprint == layout.fingerprint else None
+
+
 def make_server(corpus: Corpus, port: int = 0) -> ThreadingHTTPServer:
     """The server, bound and not yet serving; port 0 takes a free one. Raises UserError for a port in use.
 
     It makes the first page once, so that filters and word splitters are loaded before anyone waits for them.
     """
-    browser = Browser(corpus)
+    browser = Browser(corpus, pairs_of(corpus))
     try:
         server = ThreadingHTTPServer((HOST, port), BaseHTTPRequestHandler)
     except OSError as error:
@@ -187,10 +231,14 @@ def _handler(get: Callable[[str, Query], tuple[int, str]], port: int) -> type[Ba
     return Handler
 
 
-def serve(folder: Path, port: int) -> None:
-    """Serve until Ctrl-C. Raises UserError where the folder is no run or the port is in use."""
-    with make_server(open_corpus(folder), port) as server:
-        typer.echo(f"http://{HOST}:{server.server_address[1]}/ shows {folder}; Ctrl-C ends it")
+def serve(folder: Path, port: int, *, duplicates: bool = False) -> None:
+    """Serve until Ctrl-C. Raises UserError where the folder is no run, has no duplicates, or the port is in use."""
+    corpus = open_corpus(folder)
+    if duplicates and pairs_of(corpus) is None:
+        raise UserError(f"{folder}: has no duplicates to show; `smoltrove dedup {folder}` finds them")
+    with make_server(corpus, port) as server:
+        view = "duplicates" if duplicates else ""
+        typer.echo(f"http://{HOST}:{server.server_address[1]}/{view} shows {folder}; Ctrl-C ends it")
         try:
             server.serve_forever()
         except KeyboardInterrupt:

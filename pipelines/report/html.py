@@ -22,6 +22,7 @@ from pipelines.report.pictures import (
     mixture_bars,
     step_bars,
 )
+from pipelines.report.plots import style
 from pipelines.report.style import CSS
 from pipelines.report.tables import Table
 
@@ -32,6 +33,7 @@ _SECTIONS = (
 )  # fmt: skip
 
 
+@style()
 def page(report: RunReport) -> str:
     """The whole page."""
     name = report.run.rstrip("/").rpartition("/")[2]

@@ -8,7 +8,8 @@ import io
 import itertools
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
@@ -44,7 +45,19 @@ _STYLE: dict[Any, Any] = {
     "axes.labelcolor": _STAND_IN["text"],
 }
 WIDTH = 3.7  # inches; 72 units of the picture each
+# Characters of 7.5 points side by side in it, in the widest of the page's fonts.
+CHARS = 60
 _number = itertools.count(1)
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of the pictures; a page sets it once, since setting it copies all of matplotlib's settings."""
+    if matplotlib.rcParams["svg.hashsalt"] == _STYLE["svg.hashsalt"]:
+        yield
+        return
+    with matplotlib.rc_context(_STYLE):
+        yield
 
 
 def family_colour(reason: str) -> str:
@@ -100,7 +113,7 @@ def histogram(
     """
     used = [i for i, (a, b) in enumerate(zip(kept, dropped, strict=True)) if a or b]
     first, last = (used[0], used[-1] + 1) if used else (0, len(kept))
-    with matplotlib.rc_context(_STYLE):
+    with style():
         figure = Figure(figsize=(WIDTH, 1.6))
         axes = figure.add_axes((0.12, 0.19, 0.83, 0.57))
         edges, kept, dropped = edges[first : last + 1], list(kept[first:last]), list(dropped[first:last])
@@ -147,11 +160,11 @@ def bars(title: str, rows: Sequence[Bar], *, thin: bool = False, most: float | N
     """
     step = 0.36 if thin else 0.31
     scale = (WIDTH - 0.1) / (most or largest(rows, thin=thin) or 1.0)
-    with matplotlib.rc_context(_STYLE):
+    with style():
         figure, axes = _blank(step * len(rows) + 0.05)
         for number, (label, figures, parts) in enumerate(rows):
             top = number * step
-            axes.text(0.05, top + 0.13, label, fontsize=7.5, va="baseline")
+            axes.text(0.05, top + 0.13, shortened(label, CHARS - len(figures)), fontsize=7.5, va="baseline")
             axes.text(WIDTH - 0.05, top + 0.13, figures, fontsize=7.5, va="baseline", ha="right")
             left = 0.05
             for place, (amount, colour) in enumerate(parts):
@@ -160,6 +173,11 @@ def bars(title: str, rows: Sequence[Bar], *, thin: bool = False, most: float | N
                 axes.add_patch(Rectangle(at, wide, tall, color=_STAND_IN[colour], lw=0))
                 left += 0.0 if thin else wide
         return _svg(figure, title)
+
+
+def shortened(label: str, most: int) -> str:
+    """A label's end, where names of sources differ, if it is too long to stand beside its figures."""
+    return label if len(label) <= most else "…" + label[1 - max(most, 8) :]
 
 
 def largest(rows: Sequence[Bar], *, thin: bool = False) -> float:
@@ -181,7 +199,7 @@ def flow(title: str, start: tuple[str, int], losses: Sequence[tuple[str, int]], 
         places.append(place)
         middle = place + width / 2
     bottom = max(places[-1] + widths[-1] if places else top, middle, top + 0.3) + 0.15
-    with matplotlib.rc_context(_STYLE):
+    with style():
         figure, axes = _blank(bottom + 0.25)
         axes.text(left, 0.16, f"{start[0]}: {start[1]:,}", fontsize=8.5, fontweight="bold")
         right = left + trunk

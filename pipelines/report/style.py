@@ -59,6 +59,10 @@ tr:nth-child(even) td { background: color-mix(in srgb, var(--card) 55%, transpar
 details { border: 1px solid var(--line); border-radius: 0.4rem; padding: 0.4rem 0.8rem; margin: 0.5rem 0; }
 summary { cursor: pointer; font-weight: 600; }
 summary span { font-weight: 400; color: var(--faint); margin-left: 0.5rem; }
-@media (max-width: 30rem) { body { padding: 0.7rem; font-size: 14px; } }
+@media (max-width: 30rem) {
+  body { padding: 0.7rem; font-size: 14px; }
+  th, td { padding: 0.25rem 0.4rem; }
+  th:first-child, td:first-child { white-space: normal; min-width: 8rem; }
+}
 """
 )

@@ -1,22 +1,48 @@
 """Writes a report's three files into `_run/`: `report.html`, `report.md` and `report.json`.
 
-Gives up: drawing at the end of a run that was stopped; `smoltrove report` draws at any time.
+Gives up: drawing at the end of a run that was stopped, or killed while it was deduplicated; `smoltrove report` draws at
+any time.
 """
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 
 from pipelines.errors import SourceError
 from pipelines.ledger import write_atomically
 from pipelines.run_layout import RUN_DIR
+from pipelines.signals import StopRequest, note_signals
 from pipelines.store.store import connect
 from pipelines.store.url import store_url
 
 HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
 SWITCH = "SMOLTROVE_REPORT"
+
+
+# Runs whose reports wait, with their logs; None where reports are drawn when they are due.
+_waiting: ContextVar[dict[Path, Path] | None] = ContextVar("waiting", default=None)
+
+
+@contextmanager
+def drawn_once() -> Iterator[None]:
+    """What is due within is drawn at the end, each run once: a run and its deduplication change the same page.
+
+    However it ends: what was due when an error or Ctrl-C came is drawn, too.
+    """
+    waiting: dict[Path, Path] = {}
+    token = _waiting.set(waiting)
+    try:
+        yield
+    finally:
+        _waiting.reset(token)
+        # The outcome stands by now, and is the exit status: Ctrl-C does not change it in the middle of a page.
+        with note_signals(StopRequest()) if waiting else nullcontext():
+            for run, log_path in waiting.items():
+                report_at_the_end(run, log_path)
 
 
 def write_report(run: Path, *, measure: bool | None = None, where: str | None = None) -> str:
@@ -55,6 +81,10 @@ def report_at_the_end(run: Path, log_path: Path, where: str | None = None) -> No
     variable SMOLTROVE_REPORT=0 leaves it out.
     """
     if os.environ.get(SWITCH, "1") == "0":
+        return
+    # What is in a store has its files here for now only.
+    if where is None and store_url(run) is None and (waiting := _waiting.get()) is not None:
+        waiting[run.absolute()] = log_path.absolute()
         return
     try:
         line = f"report: {write_report(run, where=where)}"

@@ -77,14 +77,19 @@ def test_marked_places_are_shown(inspected: Run, capsys: pytest.CaptureFixture[s
 
 
 def test_duplicates_are_shown_side_by_side_and_as_json(inspected: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """Law: both texts of an exact duplicate are there, and equal; all pairs of the table with a large sample."""
+    """Law: both texts of an exact duplicate are there, and equal; all pairs of the table with a large sample; the words
+    that differ are in brackets."""
     folder = inspected.folder / "out_dedup"
-    rows = json.loads(said(capsys, folder, duplicates=True, as_json=True))
+    rows = json.loads(said(capsys, folder, duplicates=True, sample=100, as_json=True))
     assert len(rows) == pq.read_metadata(folder / "_run" / "duplicates.parquet").num_rows > 0
-    assert all(row["removed_text"] == row["kept_text"] for row in rows)
-    text = said(capsys, folder, duplicates=True, sample=1)
+    exact = [row for row in rows if row["method"] == "exact" and row["match_id"] == row["kept_id"]]
+    assert all(row["removed_text"] == row["kept_text"] for row in exact)
+    assert {row["method"] for row in rows} == {"exact", "minhash"}
+    text = said(capsys, folder, duplicates=True, source="t/en", sample=1)
     assert "removed p" in text
     assert "kept p" in text
+    text = said(capsys, folder, duplicates=True, sample=100, max_chars=100_000)
+    assert text.count("⟦") == text.count("⟧") == 2
 
 
 def test_wrong_options_are_one_clear_line(inspected: Run) -> None:

@@ -58,8 +58,8 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run(folder, config, "--tasks", "2", "--workers", "1", "--keep-dropped")
     run.env["SMOLTROVE_REPORT"] = "1"
     # Two calls, each with its own patience: the second finds the run complete.
-    for options in ((), ("--run-dedup", "--dedup-method", "exact,minhash")):
+    for options, reports in (((), 1), (("--run-dedup", "--dedup-method", "exact,minhash"), 2)):
         status, text = run.call(*options)
         assert status == 0, text
-        assert "report: " in text
+        assert sum(line.startswith("report: ") for line in text.splitlines()) == reports, "each page is drawn once"
     return run

@@ -59,7 +59,7 @@ def test_text_of_a_run_is_text_of_the_page(text: str) -> None:
 def test_pictures_escape_their_texts() -> None:
     """Law: labels stand in the pictures as they are, formulas and markup included."""
     label = '</text><script>x</script> $a_b^c$ & "quoted"'
-    picture = plots.bars(label, [(label, label, [(1.0, "kept")])])
+    picture = plots.bars(label, [(label, "1", [(1.0, "kept")]), ("", label, [])])
     assert "<script" not in picture
     assert "$a_b^c$" in picture
     assert unescape(re.findall(r"<text[^>]*>(.*?)</text>", picture)[0]) == label
@@ -102,6 +102,18 @@ def test_hostile_text_is_shown_and_not_run(tmp_path: Path) -> None:
         assert view.page.title().startswith("Run")
         assert HOSTILE in view.page.inner_text("body")
         assert view.page.locator("img, script, a[href^=javascript]").count() == 0
+
+
+@given(st.text(max_size=90), st.integers(8, 60))
+def test_labels_do_not_run_into_their_figures(label: str, most: int) -> None:
+    """Law: a label that is too long keeps its end, behind a mark, and has as many characters as there is room for."""
+    shown = plots.shortened(label, most)
+    if len(label) <= most:
+        assert shown == label
+    else:
+        assert len(shown) == most
+        assert shown[0] == "…"
+        assert label.endswith(shown[1:])
 
 
 def test_a_page_stays_small_whatever_the_mixture(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from pipelines.memory import LATER, PROCESS
 from pipelines.report.by_language import over_all, reasons, shares
 from pipelines.report.data import collect
 from pipelines.report.resources import memory
-from pipelines.report.write import HTML, MARKDOWN, write_report
+from pipelines.report.write import HTML, MARKDOWN, drawn_once, report_at_the_end, write_report
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import Run
 from tests.pipelines.report.checks import check_numbers, ledger, read, sums
@@ -209,6 +210,27 @@ def test_a_report_that_cannot_be_written_is_one_line_and_the_run_is_complete(tmp
     assert "Traceback" not in text
     assert "warning: no report" in run.log()
     assert run.verify()[0] == 0
+
+
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
+def test_a_report_that_is_due_twice_is_drawn_once_and_also_after_an_error(
+    error: type[BaseException] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law: a run whose deduplication is stopped has its report; else it is drawn once, at the end."""
+    drawn: list[Path] = []
+    monkeypatch.setenv("SMOLTROVE_REPORT", "1")
+    monkeypatch.setattr("pipelines.report.write.write_report", lambda run: drawn.append(run))
+    out, log = tmp_path / "out", tmp_path / "main.log"
+    with pytest.raises(error) if error else nullcontext(), drawn_once():
+        report_at_the_end(out, log)
+        report_at_the_end(tmp_path / "out_dedup", log)
+        report_at_the_end(out, log)
+        assert drawn == []
+        if error is not None:
+            raise error
+    assert drawn == [out, tmp_path / "out_dedup"]
+    report_at_the_end(out, log)
+    assert len(drawn) == 3, "outside, a report is drawn when it is due"
 
 
 def test_a_run_leaves_its_report_out_when_told_so(tmp_path: Path) -> None:
