@@ -3,8 +3,6 @@
 Gives up: work; test_dedup.py has real deduplications too.
 """
 
-import os
-import signal
 import time
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from pipelines.dedup.work import Work
 from pipelines.errors import SourceError
 
 STAGE = "made"
-FAILS, KILLS = 1, 2
+FAILS = 1
 
 
 def gate(work: Work, number: int) -> Path:
@@ -34,13 +32,7 @@ def committing(work: Work, number: int) -> None:
 
 
 def difficult(work: Work, number: int) -> None:
-    """One piece fails, one kills its worker, the others commit."""
+    """One piece fails, the others commit."""
     if number == FAILS:
         raise SourceError("the disk is full")
-    if number == KILLS:
-        os.kill(os.getpid(), signal.SIGKILL)
     committing(work, number)
-
-
-def forgetting(work: Work, number: int) -> None:
-    """Says that it is done, and is not: as a node with a folder of its own does."""

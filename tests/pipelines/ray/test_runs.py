@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.data import MINI_HUB, ROOT
+from tests.dedup.corpus import files_of
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import Run, finish, wait_until, wait_until_gone
 from tests.pipelines.ray.conftest import PATIENCE
@@ -20,6 +21,7 @@ from tests.ray_box import Box
 
 STAGE_1 = ROOT / "configs" / "smollm3_weighted_config.yaml"
 OPTIONS = ("--mirror", str(MINI_HUB), "--max-datasets", "1", "--target-tokens", "20k", "--tasks", "3")
+DEDUP = ("--run-dedup", "--dedup-method", "exact")
 # 127.0.0.1, and the same as an IPv6 address: 32-bit words in the byte order of the machine.
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 DASHBOARD_PORT = 8265
@@ -27,7 +29,7 @@ DASHBOARD_PORT = 8265
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = Run(tmp_path_factory.mktemp("local"), STAGE_1, *OPTIONS, script=True)
+    run = Run(tmp_path_factory.mktemp("local"), STAGE_1, *OPTIONS, *DEDUP, script=True)
     status, text = run.call()
     assert status == 0, text
     return run
@@ -41,14 +43,16 @@ def box_folder() -> Iterator[Path]:
 
 
 def test_stage_1_is_the_local_run(box: Box, tmp_path: Path, local: Run) -> None:
-    """Same bytes, same ledger, several tasks for a worker; --run-dedup goes on where the command was typed."""
-    run = Run(tmp_path / "run", STAGE_1, *OPTIONS, "--run-dedup", "--dedup-method", "exact", script=True)
+    """Same bytes, same ledger, several tasks for a worker; --run-dedup goes on with the deduplication there."""
+    run = Run(tmp_path / "run", STAGE_1, *OPTIONS, *DEDUP, script=True)
     run.env["RAY_ADDRESS"] = box.address
     status, text = run.call("--executor", "ray", "--workers", "2")
     assert status == 0, text
     assert run.files() == local.files() != {}
     assert run.ledger() == local.ledger()
-    assert list((run.folder / "out_dedup").glob("*_*/*/*.gz"))
+    deduplicated = [files_of(one.folder / "out_dedup") for one in (run, local)]
+    assert deduplicated[0] == deduplicated[1] != {}
+    assert len(list((run.folder / "out_dedup" / "_run" / "log" / "ray").iterdir())) == 2
     assert run.log().count("worker ready") == 2
     assert len(list((run.logs / "ray").iterdir())) == 2
 
