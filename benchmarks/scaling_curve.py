@@ -4,15 +4,18 @@
 
 The tasks are those that `smoltrove run` would have with the listings of scaling_inputs.py, whose docstring says what is
 measured, what is published and what is assumed. Every task is a job of its own, in the order in which Slurm gets them
-(the plan's), as pipelines/estimate/schedule.py simulates it; one node is a pool. The samples take some minutes;
-`--samples` keeps them for another curve. Gives up: failures, other users of the cluster, disks, and limits of the Hub.
+(sources with the largest task first), as pipelines/estimate/schedule.py simulates it; one node is a pool. The samples
+take some minutes; `--samples` keeps them for another curve. Gives up: failures, other users of the cluster, disks, and
+limits of the Hub.
 """
 
 import argparse
 import pickle
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +85,7 @@ def _say(text: str) -> None:
 def curve(
     measured: dict[str, Any], *, target: int, cores: int, bandwidth: float | None, catalogue: Path
 ) -> dict[str, Any]:
-    """The plan, what it takes in all, and wall time for each number of nodes, in the plan's order and longest first."""
+    """The plan, what it takes in all, and wall time for each number of nodes, as submitted and in other orders."""
     from pipelines.config import load_config
     from pipelines.curriculum import profiles_of
     from pipelines.estimate.cluster import Cluster
@@ -98,19 +101,33 @@ def curve(
     start = measured["start_seconds"] + load_seconds(plan)
     found = predict(plan, samples, Cluster(nodes=2, cores_per_node=cores), start_seconds=start)
     network = found.fetched_bytes[0] / bandwidth if bandwidth else 0.0
-    longest_first = sorted(found.jobs, key=lambda job: -(job.seconds + job.load_seconds))
+    order = {"submitted": found.jobs, **other_orders(plan, found.jobs)}
     points = []
     for nodes in NODES:
         options = {"workers": nodes * cores, "start_seconds": start, "pooled": nodes == 1}
         points.append(
             {
                 "nodes": nodes,
-                "cpu_bound": simulate(found.jobs, **options),
-                "longest_first": simulate(longest_first, **options),
+                **{name: simulate(jobs, **options) for name, jobs in order.items()},
                 "wall": simulate(found.jobs, **options, network_seconds=network),
             }
         )
     return {"plan": plan, "prediction": found, "network": network, "start": start, "points": points, "cores": cores}
+
+
+def other_orders(plan: Any, jobs: Sequence[Any]) -> dict[str, list[Any]]:
+    """The submitted tasks in other orders: sources as the configuration has them, and the longest task first, which
+    would take an estimate to know."""
+    from pipelines.plan import largest_task_first
+
+    left = iter(jobs)
+    by_source = {
+        index: list(islice(left, len(plan.sources[index].tasks))) for index in largest_task_first(plan.sources)
+    }
+    return {
+        "plan_order": [job for index in sorted(by_source) for job in by_source[index]],
+        "longest_first": sorted(jobs, key=lambda job: -(job.seconds + job.load_seconds)),
+    }
 
 
 def table(found: dict[str, Any]) -> str:
@@ -119,22 +136,26 @@ def table(found: dict[str, Any]) -> str:
     from pipelines.quantities import show_bytes, show_count
 
     plan, prediction = found["plan"], found["prediction"]
-    base = found["points"][0]["cpu_bound"]
+    base = found["points"][0]["submitted"]
     cpu, low, high = (show_seconds(value) for value in prediction.cpu_seconds)
     lines = [
         f"{show_count(plan.planned_tokens)} tokens, {len(plan.sources)} sources, {plan.num_tasks:,} tasks; {cpu} of "
         f"CPU ({low} to {high}), {show_bytes(prediction.fetched_bytes[0])} to fetch, "
         f"{show_bytes(prediction.written_bytes[0])} to write; a process starts in {found['start']:.1f} s",
         "",
-        f"| nodes of {found['cores']} cores | CPU alone | efficiency | longest first | with the network | bound |",
-        "|---:|---:|---:|---:|---:|---|",
+        f"| nodes of {found['cores']} cores | CPU alone | efficiency | in the plan's order | longest first | with the "
+        "network | bound |",
+        "|---:|---:|---:|---:|---:|---:|---|",
     ]
     for point in found["points"]:
-        alone, first, wall = point["cpu_bound"], point["longest_first"], point["wall"]
+        alone, wall = point["submitted"], point["wall"]
+        others = " | ".join(
+            f"{show_seconds(point[name].wall_seconds)} ({point[name].efficiency:.0%})"
+            for name in ("plan_order", "longest_first")
+        )
         lines.append(
             f"| {point['nodes']:,} | {show_seconds(alone.wall_seconds)} | {alone.efficiency:.0%} | "
-            f"{show_seconds(first.wall_seconds)} ({first.efficiency:.0%}) | {show_seconds(wall.wall_seconds)} | "
-            f"{wall.work_bound} |"
+            f"{others} | {show_seconds(wall.wall_seconds)} | {wall.work_bound} |"
         )
     lines += [
         "",
@@ -162,12 +183,15 @@ def write_plot(found: dict[str, Any], path: Path) -> None:
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True)
     nodes = [point["nodes"] for point in found["points"]]
-    for name, label, style in (("cpu_bound", "plan's order", "o-"), ("longest_first", "longest task first", "s--")):
+    for name, label, style in (
+        ("submitted", "as submitted", "o-"),
+        ("longest_first", "longest task first", "s--"),
+    ):
         above.plot(nodes, [point[name].wall_seconds / 3600 for point in found["points"]], style, label=label)
         below.plot(nodes, [100 * point[name].efficiency for point in found["points"]], style, label=label)
-    work = found["points"][0]["cpu_bound"].busy_seconds / found["cores"] / 3600
+    work = found["points"][0]["submitted"].busy_seconds / found["cores"] / 3600
     above.plot(nodes, [work / number for number in nodes], ":", color="grey", label="no waiting at all")
-    longest = found["points"][-1]["cpu_bound"].longest_seconds / 3600
+    longest = found["points"][-1]["submitted"].longest_seconds / 3600
     above.axhline(longest, color="tab:red", alpha=0.5, label="longest task")
     if found["network"]:
         above.axhline(found["network"] / 3600, color="tab:green", alpha=0.5, label="all bytes over the network")

@@ -83,9 +83,22 @@ class PlannedSource(BaseModel):
         """A rough number of documents out, for judging whether nothing at all is a failure."""
         return self.budget_tokens / TOKENS_PER_DOCUMENT
 
+    @property
+    def largest_task_bytes(self) -> int:
+        """Bytes of all files of the largest task."""
+        return max((sum(self.files[i].size for i in task) for task in self.tasks), default=0)
+
     def task_files(self, rank: int) -> tuple[FileInfo, ...]:
         """The files of one task."""
         return tuple(self.files[i] for i in self.tasks[rank])
+
+
+def largest_task_first(sources: Sequence[PlannedSource]) -> list[int]:
+    """The order in which sources go to a cluster whose jobs start one by one: that with the largest task first.
+
+    What is long should not begin last. Bytes are what a plan knows; `benchmarks/scaling_curve.py` has what it gains.
+    """
+    return sorted(range(len(sources)), key=lambda index: -sources[index].largest_task_bytes)
 
 
 class Plan(BaseModel):

@@ -16,7 +16,7 @@ from pipelines.estimate.sample import SourceSample
 from pipelines.estimate.schedule import Job, Schedule, simulate
 from pipelines.estimate.tasks import Amounts, SourceTasks, amounts, tasks_of
 from pipelines.estimates import bytes_per_token
-from pipelines.plan import Plan, PlannedSource
+from pipelines.plan import Plan, PlannedSource, largest_task_first
 
 Range = tuple[float, float, float]
 """The value, and the 5th and 95th percentile of its replicates."""
@@ -120,8 +120,11 @@ def predict(
     cpu = _total([item.whole.cpu_seconds for item in measured])
     places = [0, *_ends_of(cpu)]
     schedules, all_jobs = [], []
+    # A pool orders its tasks itself.
+    order = range(len(measured)) if cluster.pooled else largest_task_first([item.source for item in measured])
+    queue = [measured[index] for index in order]
     for place in places:
-        jobs = _jobs(measured, place)
+        jobs = _jobs(queue, place)
         all_jobs.append(jobs)
         fetched = sum(float(_take(item.whole.fetched_bytes, place)) for item in measured)
         network = fetched / cluster.bandwidth if cluster.bandwidth else 0.0

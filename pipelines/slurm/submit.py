@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines.config import LoadedConfig
 from pipelines.errors import UserError
 from pipelines.ledger import write_atomically
-from pipelines.plan import Plan
+from pipelines.plan import Plan, largest_task_first
 from pipelines.progress import MainLog
 from pipelines.run import RunResult, begin, prepare, settle
 from pipelines.run_layout import RunLayout
@@ -130,8 +130,8 @@ def check_venv(cluster: ClusterConfig) -> None:
 def _planned(plan: Plan, layout: RunLayout, size: int) -> Submission | None:
     tasks = tuple(
         (index, rank)
-        for index, source in enumerate(plan.sources)
-        for rank in range(len(source.tasks))
+        for index in largest_task_first(plan.sources)
+        for rank in range(len(plan.sources[index].tasks))
         if not is_complete(plan, layout, (index, rank))
     )
     if not tasks:

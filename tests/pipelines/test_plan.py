@@ -17,7 +17,7 @@ import yaml
 from pipelines.config import SourceConfig, load_config
 from pipelines.curriculum import profiles_of
 from pipelines.errors import ConfigError, UserError
-from pipelines.plan import BYTES_PER_TASK, Plan, make_plan, plan_fingerprint_data
+from pipelines.plan import BYTES_PER_TASK, Plan, largest_task_first, make_plan, plan_fingerprint_data
 from pipelines.plan_table import plan_text
 from pipelines.profiles import FilterSpec, Profile
 from pipelines.quantities import show_bytes, show_count
@@ -91,6 +91,25 @@ def test_tasks_are_chosen_from_sizes_with_the_reason(tmp_path: Path) -> None:
         source = planned(tmp_path, entry("big", 1.0, available_tokens="1M"), tasks=asked).sources[0]
         assert (len(source.tasks), source.tasks_why) == (number, why)
         assert sorted(i for task in source.tasks for i in task) == list(range(12))
+
+
+def test_the_source_with_the_largest_task_goes_first(tmp_path: Path) -> None:
+    """Whatever its size in all: many small tasks wait for nothing. Equal ones stay in the configuration's order."""
+    for name, sizes in (("even", [10, 10]), ("many", [10] * 6), ("long", [10, 50]), ("last", [10])):
+        (tmp_path / name).mkdir()
+        for number, size in enumerate(sizes):
+            row = json.dumps({"id": "1", "text": "x" * size * 1000})
+            (tmp_path / name / f"{number}.jsonl").write_text(row + "\n")
+    names = ("even", "many", "long", "last")
+    plan = planned(tmp_path, *(entry(name, 0.25, path=f"{name}/*.jsonl") for name in names), tasks=9)
+    order = largest_task_first(plan.sources)
+    assert [plan.sources[index].source.name for index in order] == [
+        "long",
+        "even",
+        "many",
+        "last",
+    ]
+    assert plan.sources[order[0]].largest_task_bytes == (tmp_path / "long" / "1.jsonl").stat().st_size
 
 
 def test_parquet_footers_are_enough(tmp_path: Path) -> None:

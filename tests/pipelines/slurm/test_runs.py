@@ -5,6 +5,7 @@ Gives up: more sources than three; which rows a source gives is not Slurm's affa
 
 from pathlib import Path
 
+from pipelines.plan import Plan, largest_task_first
 from tests.pipelines.processes import MEASURED, Run
 from tests.pipelines.slurm.conftest import OPTIONS, STAGE_1, SlurmRun
 from tests.slurm import Slurm
@@ -23,6 +24,9 @@ def test_stage_1_is_the_local_run_with_an_array_limit_below_the_tasks(box: Slurm
     arrays = run.submissions()[0]["arrays"]
     assert [(array["first"], array["count"]) for array in arrays] == [(0, 4), (4, 2)]
     assert len({array["job_id"] for array in arrays}) == 2
+    tasks = [tuple(task) for task in run.submissions()[0]["tasks"]]
+    order = largest_task_first(Plan.model_validate_json((run.output / "_run" / "plan.json").read_bytes()).sources)
+    assert tasks == [(source, rank) for source in order for rank in (0, 1)]
     assert run.files() == local.files() != {}
     assert account(run) == account(local)
     assert run.state()["state"] == "complete"
