@@ -11,7 +11,7 @@ FUZZ_TEXTS ?= 100000
 FUZZ_MINUTES ?= 0
 FALLBACK_TESTS := tests/native tests/filters tests/pipelines/test_doctor.py tests/test_local_mixture.py
 
-.PHONY: help setup demo test test-quick slurm-test test-fallback sanitize fuzz proof compilers lint format bench bench-quick bench-all clean
+.PHONY: help setup demo test test-quick slurm-test test-fallback sanitize fuzz proof record compilers lint format bench bench-quick bench-all clean
 
 help:
 	@echo "make demo        stage 1 on the bundled sample, 2 workers"
@@ -22,6 +22,7 @@ help:
 	@echo "make sanitize    the native core's tests under AddressSanitizer and UBSan (needs g++)"
 	@echo "make fuzz        hostile texts against stock, guided by coverage (needs clang); FUZZ_TEXTS, FUZZ_MINUTES"
 	@echo "make proof       every profile on every document of ../shared/data against stock (an hour)"
+	@echo "make record      stock's answers on 33,029 documents, as tests/native/stock_record.json remembers them"
 	@echo "make compilers   g++, clang++ and g++ for aarch64 compile the native core without a warning"
 	@echo "make lint        ruff and mypy"
 	@echo "make bench       speed beside stock datatrove and other libraries, into benchmarks/results.json and the tables"
@@ -76,6 +77,10 @@ fuzz: $(VENV)/dev.stamp
 proof: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/proof.py --jobs $(TEST_JOBS)
 	$(BIN)/python benchmarks/hungry.py
+
+# Renews what the tests remember of stock, after another version of what answers or another profile.
+record: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.native.stock_record
 
 compilers: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.native.build compilers

@@ -22,7 +22,7 @@ TOGETHER = ("pipelines/slurm", "pipelines/ray", "pipelines/store", "pipelines/mi
             "inspect")  # fmt: skip
 # The longest pieces: what mostly waits beside what mostly computes.
 FIRST = (
-    "pipelines/slurm", "test_guide", "pipelines/ray", "pipelines/store", "filters/test_gopher", "pipelines/test_kill",
+    "pipelines/slurm", "test_guide", "pipelines/ray", "pipelines/store", "pipelines/test_kill",
     "pipelines/mirror", "pipelines/test_executor_faults", "dedup/test_kill", "test_local_mixture",
     "pipelines/test_hub_faults", "pipelines/test_resume", "dedup/test_near_dups", "publish", "pipelines/test_html",
     "dedup/test_sentence_kill", "native", "test_bench", "pipelines/test_hub_runs",

@@ -64,14 +64,6 @@ def test_verdict_and_reason_are_datatroves_on_1500_english_documents():
     assert {"kept", "top_2_gram", "duplicated_5_n_grams", "gopher_short_doc", "gopher_below_alpha_threshold"} <= reasons
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", PARTS)
-def test_verdict_and_reason_are_datatroves_on_20000_english_documents(part):
-    texts = web_en(part, 5000)
-    assert len(texts) == 5000
-    assert len(assert_equal_to_datatrove(texts)) > 10
-
-
 @pytest.mark.parametrize("iso1", [code for code in SMOLLM3 if code not in ("en", "ar")])
 def test_every_language_is_split_and_judged_as_datatrove_does(iso1):
     """A real word of the language as the stop word: the whole quality chain runs to its last rule."""
