@@ -104,8 +104,10 @@ def in_process(s3: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
 
 @pytest.fixture(scope="package")
 def published(s3: S3, mixture: Path, tmp_path_factory: pytest.TempPathFactory) -> StoreRun:
-    """A finished run of the small mixture in the bucket; read only."""
-    run = StoreRun(s3, "published", tmp_path_factory.mktemp("published"), mixture, *OPTIONS)
+    """A finished run of the small mixture in the bucket, with its deduplication and reports; read only."""
+    dedup = ("--run-dedup", "--dedup-method", "exact")
+    run = StoreRun(s3, "published", tmp_path_factory.mktemp("published"), mixture, *OPTIONS, *dedup)
+    run.env["SMOLTROVE_REPORT"] = "1"
     run.printed = finish(run.start())
     return run
 
