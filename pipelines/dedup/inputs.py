@@ -18,6 +18,7 @@ from pipelines.ledger import TaskRecord
 from pipelines.manifest import deciding_versions
 from pipelines.run_layout import RUN_DIR
 from pipelines.store.store import open_at
+from pipelines.store.url import store_url
 
 KIND = "dedup"
 
@@ -160,6 +161,15 @@ def _output_of(folder: Path, manifest: dict[str, Any]) -> OutputConfig:
         return OutputConfig.model_validate(manifest.get("output", {})).resolved()
     except ValueError:
         raise UserError(f"{folder}: its manifest names an output that is unknown here; verify that run") from None
+
+
+def beside(run: InputRun, folder: Path) -> Path | None:
+    """Where a run of a store is on this machine, if it was fetched to beside `folder` under its own name."""
+    if store_url(Path(run.path)) is None:
+        return None
+    place = folder.absolute().with_name(Path(run.path).name)
+    manifest = read_json(place / RUN_DIR / "manifest.json") or {}
+    return place if manifest.get("fingerprint") == run.fingerprint else None
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

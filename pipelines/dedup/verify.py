@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pipelines.dedup import store
 from pipelines.dedup.cache import family_dir
 from pipelines.dedup.documents import identity, read_documents
-from pipelines.dedup.inputs import KIND, DedupPlan, InputRun, read_json
+from pipelines.dedup.inputs import KIND, DedupPlan, beside, read_json
 from pipelines.dedup.report import FILE
 from pipelines.dedup.sentence_verify import verify_cuts
 from pipelines.dedup.stages import records_of
@@ -55,7 +55,12 @@ def open_dedup(run_folder: Path, *, tables: bool = True) -> Work:
     manifest = read_json(run_dir / "manifest.json") or {}
     try:
         plan = DedupPlan.model_validate_json((run_dir / PLAN_FILE).read_bytes())
-        plan = plan.model_copy(update={"runs": tuple(_placed(run, folder) for run in plan.runs)})
+        places = [beside(run, folder) for run in plan.runs]
+        runs = [
+            run.model_copy(update={"here": str(place) if place is not None else None})
+            for run, place in zip(plan.runs, places, strict=True)
+        ]
+        plan = plan.model_copy(update={"runs": tuple(runs)})
         layout = RunLayout(
             output_folder=folder, logging_dir=Path(manifest["logging_dir"]) if url is not None else run_dir / "log",
             fingerprint=manifest["fingerprint"], store=url,
@@ -65,15 +70,6 @@ def open_dedup(run_folder: Path, *, tables: bool = True) -> Work:
             f"{run_dir}: is damaged ({str(error).splitlines()[0]}); deduplicate anew with --fresh"
         ) from None
     return Work(layout=layout, plan=plan)
-
-
-def _placed(run: InputRun, folder: Path) -> InputRun:
-    """A run of a store, at its place on this machine where it was fetched to beside `folder` under its own name."""
-    if store_url(Path(run.path)) is None:
-        return run
-    beside = folder.with_name(Path(run.path).name)
-    found = (read_json(beside / RUN_DIR / "manifest.json") or {}).get("fingerprint") == run.fingerprint
-    return run.model_copy(update={"here": str(beside) if found else None})
 
 
 def verify_dedup(work: Work, *, show_progress: bool = False) -> list[str]:

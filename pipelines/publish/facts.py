@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.counts import Counts
-from pipelines.dedup.inputs import KIND, finished_run, read_json
+from pipelines.dedup.inputs import KIND, InputRun, beside, finished_run, read_json
 from pipelines.dedup.work import PLAN_FILE
 from pipelines.ledger import TaskRecord
 from pipelines.run_layout import RUN_DIR
@@ -123,7 +123,8 @@ def _history(
     while manifest.get("kind") == KIND:
         plan = read_json(run / RUN_DIR / PLAN_FILE) or {}
         before = next(iter(plan.get("runs", ())), None)
-        run = Path(before["path"]) if before else run / RUN_DIR / "gone"
+        fetched = beside(InputRun.model_validate(before), run) if before else None
+        run = fetched or (Path(before["path"]) if before else run / RUN_DIR / "gone")
         found = read_json(run / RUN_DIR / "manifest.json")
         if before is None or found is None or found.get("fingerprint") != before["fingerprint"]:
             break

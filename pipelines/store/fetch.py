@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from pipelines.dedup.inputs import finished_run, read_json
-from pipelines.errors import UserError
+from pipelines.errors import SourceError, UserError
 from pipelines.ledger import sync_folder, write_atomically
 from pipelines.quantities import show_bytes
 from pipelines.run_layout import RUN_DIR
@@ -44,8 +44,8 @@ class Fetched(BaseModel):
 def fetch_run(source: Path, folder: Path, *, show_progress: bool = False) -> Fetched:
     """Bring the finished run at the URL `source` to `folder`, or go on doing so.
 
-    Raises UserError for a run that is not finished, a folder that holds something else or too small a disk, StoreError
-    where a file is not the one of the run's ledger.
+    Raises UserError for a run that is not finished, a folder that holds something else or too small a disk, SourceError
+    where a file is not the one of the run's ledger, or the disk fails.
     """
     url = store_url(source)
     if url is None:
@@ -77,7 +77,7 @@ def fetch_run(source: Path, folder: Path, *, show_progress: bool = False) -> Fet
             _settle(folder, under_way)
             return found
     except OSError as error:
-        raise UserError(f"{folder}: {error}; put that right and run the same command again") from error
+        raise SourceError(f"{folder}: {error}; put that right and run the same command again") from error
 
 
 def _refuse_other(folder: Path, url: str, fingerprint: str) -> None:

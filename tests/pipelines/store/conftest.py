@@ -5,6 +5,7 @@ Gives up: Amazon itself; moto keeps the protocol, not the delays.
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -103,10 +104,50 @@ def in_process(s3: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
 
 @pytest.fixture(scope="package")
 def published(s3: S3, mixture: Path, tmp_path_factory: pytest.TempPathFactory) -> StoreRun:
-    """A finished run of the small mixture in the bucket; read only."""
-    run = StoreRun(s3, "published", tmp_path_factory.mktemp("published"), mixture, *OPTIONS)
+    """A finished run of the small mixture in the bucket, with its deduplication and reports; read only."""
+    dedup = ("--run-dedup", "--dedup-method", "exact")
+    run = StoreRun(s3, "published", tmp_path_factory.mktemp("published"), mixture, *OPTIONS, *dedup)
+    run.env["SMOLTROVE_REPORT"] = "1"
     run.printed = finish(run.start())
     return run
+
+
+SOURCES = {"local/gamma/default": "local_gamma", "local/delta/default": "local_delta"}
+
+
+@pytest.fixture(scope="package")
+def small(undisturbed: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two sources with six tasks, cut out of the undisturbed one; read only."""
+    whole, folder = undisturbed.output, tmp_path_factory.mktemp("small") / "small"
+    places = [Path(name) for name in SOURCES.values()]
+    places += [
+        path.relative_to(whole) / name for path in whole.glob("_run/stages/*/*") for name in SOURCES.values()
+    ]  # fmt: skip
+    for place in places:
+        shutil.copytree(whole / place, folder / place)
+    for name in ("fingerprint.json", "config.yaml"):
+        shutil.copy(whole / "_run" / name, folder / "_run" / name)
+    manifest = json.loads((whole / "_run" / "manifest.json").read_text())
+    manifest["sources"] = [item for item in manifest["sources"] if item["source"] in SOURCES]
+    (folder / "_run" / "manifest.json").write_text(json.dumps(manifest))
+    plan = json.loads((whole / "_run" / "plan.json").read_text())
+    plan["sources"] = [item for item in plan["sources"] if item["source"]["name"] in ("local/gamma", "local/delta")]
+    (folder / "_run" / "plan.json").write_text(json.dumps(plan))
+    lines = (whole / "_run" / "ledger.jsonl").read_text().splitlines(keepends=True)
+    (folder / "_run" / "ledger.jsonl").write_text(
+        "".join(line for line in lines if json.loads(line)["source"] in SOURCES)
+    )
+    return folder
+
+
+@pytest.fixture(scope="package")
+def small_url(s3: S3, small: Path) -> str:
+    """The same run in the bucket; read only."""
+    for path in small.rglob("*"):
+        if path.is_file():
+            key = f"small/{path.relative_to(small).as_posix()}"
+            s3.client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes())
+    return f"s3://{BUCKET}/small"
 
 
 @pytest.fixture

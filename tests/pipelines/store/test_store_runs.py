@@ -15,8 +15,8 @@ import pytest
 
 from pipelines.commands import build_plan, execute
 from pipelines.config import load_config
-from pipelines.dedup.command import execute_dedup
 from pipelines.dedup.config import DedupConfig
+from pipelines.dedup.run import run_dedup
 from pipelines.errors import UserError
 from pipelines.mirror.command import execute_mirror
 from pipelines.slurm.options import ClusterOptions, Executor
@@ -67,6 +67,21 @@ def test_a_run_into_a_bucket(s3: S3, published: StoreRun, undisturbed: Run) -> N
     assert_whole(s3, "published", undisturbed)
     assert_no_account(published, s3, "published", text)
     assert published.left() == []
+
+
+def test_run_dedup_into_a_bucket(s3: S3, published: StoreRun, undisturbed: Run, tmp_path: Path) -> None:
+    """Law: --run-dedup deduplicates the run in the bucket beside it, with the documents of a deduplication in folders;
+    both have a report there, the run's with the duplicates."""
+    config = DedupConfig(methods=["exact"])
+    assert run_dedup(undisturbed.output, config=config, output_folder=tmp_path / "out", workers=0).ok
+    folder = {p.relative_to(tmp_path / "out").as_posix(): p.read_bytes() for p in (tmp_path / "out").rglob("*.gz")}
+    assert s3.documents("published_dedup") == folder
+    assert "251 of 986 documents" in published.printed[1]
+    for prefix, kind in (("published", "run"), ("published_dedup", "dedup")):
+        report = json.loads(s3.objects(prefix)["_run/report.json"])
+        assert (report["run"], report["kind"]) == (f"s3://{BUCKET}/{prefix}", kind)
+        assert report["duplicates"]["output_folder"] == f"s3://{BUCKET}/published_dedup"
+        assert f"report: s3://{BUCKET}/{prefix}/_run/report.html" in published.printed[1]
 
 
 def test_verify_and_status_take_the_url(
@@ -273,7 +288,6 @@ def test_fresh_and_foreign(s3: S3, tmp_path: Path) -> None:
     ("options", "what"),
     [
         ({"cluster": ClusterOptions(executor=Executor.slurm)}, "--executor slurm works with folders"),
-        ({"run_dedup": True}, "--run-dedup works with folders"),
         ({"logging_dir": Path("s3://corpus/logs")}, "s3://corpus/logs: --logging-dir works with folders"),
         ({"mirror": Path("s3://corpus/mirror")}, "s3://corpus/mirror: --mirror works with folders"),
     ],
@@ -288,8 +302,6 @@ def test_commands_on_folders_refuse_stores() -> None:
     url = Path("s3://corpus/no")
     for refused in (
         lambda: show_cancel(url),
-        lambda: execute_dedup(url, config=DedupConfig()),
-        lambda: execute_dedup(Path("here"), config=DedupConfig(), output_folder=url),
         lambda: execute_mirror(Path("none.yaml"), url),
     ):
         with pytest.raises(UserError, match=r"s3://corpus/no: `smoltrove .*` works with folders of this machine only"):
