@@ -17,6 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from filters.native_sources import digest
+
 # What ran, per process: ("fast" | "stock", part, why) -> documents. Parts: "words eng", "minhash eng", "language",
 # "spam", "gopher_repetition" and "gopher_quality" (only where their rules are stock's). "fast" with a reason: the words
 # are datatrove's, only the rules on them are native. The ledger of a run has these counts for every task.
@@ -24,14 +26,24 @@ counts: Counter[tuple[str, str, str]] = Counter()
 
 
 @lru_cache(maxsize=1)
-def load() -> ModuleType | None:
-    """The extension, or None where it was not built or SMOLTROVE_NATIVE=0 asks for datatrove's own path."""
+def _found() -> tuple[ModuleType | None, str]:
+    """The extension, or None and why."""
     if os.environ.get("SMOLTROVE_NATIVE", "1") == "0":
-        return None
+        return None, "switched off by SMOLTROVE_NATIVE=0"
     try:
-        return importlib.import_module("filters._native")
+        module = importlib.import_module("filters._native")
     except ImportError:
-        return None
+        return None, "filters/_native was not built (no C++17 compiler)"
+    # A clone has the sources beside the package; a wheel has not, and its core is of the same build.
+    wanted = digest(Path(__file__).resolve().parent.parent / "native")
+    if wanted is not None and getattr(module, "SOURCES", None) != wanted:
+        return None, "filters/_native was built from other sources than native/; build it again (pip install -e .)"
+    return module, ""
+
+
+def load() -> ModuleType | None:
+    """The extension, or None where `not_there` says why not."""
+    return _found()[0]
 
 
 def _digest(text: str) -> str:
@@ -135,11 +147,9 @@ def unproven(part: str) -> str | None:
 
 
 def not_there() -> str | None:
-    """None when the extension is here and not switched off, else a sentence that says which of the two."""
-    if load() is not None:
-        return None
-    disabled = os.environ.get("SMOLTROVE_NATIVE", "1") == "0"
-    return "switched off by SMOLTROVE_NATIVE=0" if disabled else "filters/_native was not built (no C++17 compiler)"
+    """None when the extension is here, of these sources and not switched off, else a sentence that says what is wrong."""
+    module, reason = _found()
+    return None if module is not None else reason
 
 
 def why_not(part: str = "datatrove's Gopher filters") -> str | None:

@@ -32,6 +32,8 @@ struct RepetitionRules {
     // The rules that need no words, then those that do: stock's order.
     Verdict judge_lines(const CharTable& chars, std::string_view text, uint64_t text_chars) const;
     Verdict judge_words(const Document& doc) const;
+    // The same verdict in less memory per word, for documents of very many.
+    Verdict judge_many_words(const Document& doc) const;
 };
 
 struct QualityRules {

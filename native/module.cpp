@@ -1,13 +1,18 @@
 // Python's side: filters._native, put together from the files of bindings (python_*.cpp). No module state.
 #include "python.hpp"
 
+// What it was built from (filters/native_sources.py); setup.py defines it.
+#ifndef SMOL_SOURCES
+#define SMOL_SOURCES ""
+#endif
+
 namespace {
 
 int add_all(PyObject* module) {
     using namespace smol::python;
     for (auto add : {add_words, add_gopher, add_json, add_language, add_loop, add_minhash, add_spam})
         if (add(module) < 0) return -1;
-    return PyModule_AddIntConstant(module, "VERSION", 1);
+    return PyModule_AddStringConstant(module, "SOURCES", SMOL_SOURCES);
 }
 
 PyModuleDef_Slot module_slots[] = {{Py_mod_exec, reinterpret_cast<void*>(add_all)}, {0, nullptr}};

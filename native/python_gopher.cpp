@@ -61,14 +61,15 @@ PyObject* repetition_judge_lines(PyObject* self, PyObject* args) {
     });
 }
 
-PyObject* repetition_judge_words(PyObject* self, PyObject* words) {
+template <smol::Verdict (smol::RepetitionRules::*judge)(const smol::Document&) const>
+PyObject* repetition_judge(PyObject* self, PyObject* words) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         const auto& held = argument<HeldWords>(words);
         const auto& rules = unbox<HeldRepetition>(self).rules;
         smol::Verdict verdict;
         {
             const Released released;
-            verdict = rules.judge_words(held.doc);
+            verdict = (rules.*judge)(held.doc);
         }
         return answer(verdict);
     });
@@ -76,7 +77,9 @@ PyObject* repetition_judge_words(PyObject* self, PyObject* words) {
 
 PyMethodDef repetition_methods[] = {
     {"judge_lines", repetition_judge_lines, METH_VARARGS, "judge_lines(splitter, text) -> None | reason"},
-    {"judge_words", repetition_judge_words, METH_O, "judge_words(words) -> None | reason"},
+    {"judge_words", repetition_judge<&smol::RepetitionRules::judge_words>, METH_O, "judge_words(words) -> None | reason"},
+    {"judge_many_words", repetition_judge<&smol::RepetitionRules::judge_many_words>, METH_O,
+     "The same, as judge_words does it for more than a million words."},
     {nullptr, nullptr, 0, nullptr},
 };
 PyType_Slot repetition_slots[] = {

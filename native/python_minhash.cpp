@@ -125,7 +125,8 @@ PyObject* minhash_sign(PyObject* self, PyObject* args) {
         if (!PyArg_ParseTuple(args, "OOU", &simplifier_object, &splitter_object, &text)) return nullptr;
         const auto& hasher = unbox<smol::MinHasher>(self);
         const auto& simplifier = argument<smol::Simplifier>(simplifier_object);
-        auto& splitter = *argument<HeldSplitter>(splitter_object).splitter;
+        const auto& held_splitter = argument<HeldSplitter>(splitter_object);
+        auto& splitter = *held_splitter.splitter;
         if (!splitter.rules && !splitter.crf) throw std::logic_error("no rules were given");
         HeldWords held;
         held.hold(text);
@@ -141,11 +142,7 @@ PyObject* minhash_sign(PyObject* self, PyObject* args) {
                 why = "a mark out of order";
             } else if (simple.size() > INT32_MAX / 2) {
                 why = "above 1 GB";
-            } else if (simple.find("IS_ALPHA") != std::string::npos) {
-                why = "IS_ALPHA";
-            } else if (splitter.crf && simple.find('\0') != std::string::npos) {
-                why = "NUL";
-            } else {
+            } else if (!(why = held_splitter.why_stock(simple))) {
                 doc.text = simple;
                 const auto outcome = splitter.split(doc, unknown);
                 if (outcome == smol::Splitter::Outcome::kStock) why = "a very long chunk";

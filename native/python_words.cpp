@@ -124,13 +124,6 @@ PyObject* splitter_set_crf(PyObject* self, PyObject* args) {
     });
 }
 
-// datatrove takes this word out when spaCy chokes on it; pyvi's library ends strings at NUL.
-const char* why_stock(std::string_view text, bool vietnamese) {
-    for (size_t at = text.find('_'); at != text.npos; at = text.find('_', at + 1))
-        if (at >= 2 && text.substr(at - 2, 8) == "IS_ALPHA") return "IS_ALPHA";
-    return vietnamese && text.find('\0') != text.npos ? "NUL" : nullptr;
-}
-
 PyObject* splitter_split(PyObject* self, PyObject* text) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         auto& held = unbox<HeldSplitter>(self);
@@ -138,7 +131,7 @@ PyObject* splitter_split(PyObject* self, PyObject* text) {
         if (!held.splitter->rules && !held.splitter->crf) throw std::logic_error("no rules were given");
         auto words = std::make_unique<HeldWords>();
         words->hold(text);
-        if (const char* reason = why_stock(words->doc.text, held.splitter->crf != nullptr))
+        if (const char* reason = held.why_stock(words->doc.text))
             return PyUnicode_FromString(reason);
         std::vector<std::string> unknown;
         smol::Splitter::Outcome outcome;

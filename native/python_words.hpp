@@ -31,6 +31,13 @@ struct HeldSplitter {
     HeldSplitter() : words_type(nullptr) {}
     HeldSplitter(const HeldSplitter&) = delete;
     ~HeldSplitter() { Py_XDECREF(words_type); }
+    // What a text has that sends it to stock, or null. datatrove takes this word out when spaCy chokes on it; pyvi's
+    // library ends strings at NUL.
+    const char* why_stock(std::string_view of) const {
+        for (size_t at = of.find('_'); at != of.npos; at = of.find('_', at + 1))
+            if (at >= 2 && of.substr(at - 2, 8) == "IS_ALPHA") return "IS_ALPHA";
+        return splitter->crf && of.find('\0') != of.npos ? "NUL" : nullptr;
+    }
 };
 
 }  // namespace smol::python

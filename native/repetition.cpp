@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "first_seen.hpp"
 #include "gopher.hpp"
 #include "memo.hpp"
 #include "polynomial.hpp"
@@ -16,49 +17,6 @@ namespace {
 Verdict dropped(std::string reason) { return {Verdict::kDropped, std::move(reason)}; }
 
 double share(uint64_t part, uint64_t whole) { return static_cast<double>(part) / static_cast<double>(whole); }
-
-// Tables for more items are kept tighter: 20 MB of text can have ten million.
-constexpr size_t kMany = 1 << 20;
-
-// All tables take their places from a hash times this (odd, so nothing is lost): the high bits then depend on all others.
-constexpr uint64_t kSpread = 0x9E3779B97F4A7C15u;
-
-// Finds the first earlier item equal to a new one. Items are numbered by the caller.
-class FirstSeen {
-  public:
-    explicit FirstSeen(size_t items) {
-        size_t size = 16;
-        while (size < (items > kMany ? items + items / 3 : items * 2)) size *= 2;
-        slots_.resize(size);
-        shift_ = 64;
-        while (size >>= 1) --shift_;
-    }
-    void clear() { std::memset(slots_.data(), 0, slots_.size() * sizeof(uint64_t)); }
-
-    // The number of the first equal item, or -1 after remembering this one. `same(j)` compares with item j; `hash` is
-    // a hash times kSpread.
-    template <class Same>
-    int64_t find_or_add(uint64_t hash, uint32_t item, Same same) {
-        hash ^= hash >> 32;
-        hash *= 0xD6E8FEB86659FD93u;
-        const uint64_t tag = hash << 32;
-        for (size_t i = hash >> shift_;; i = (i + 1) & (slots_.size() - 1)) {
-            uint64_t& slot = slots_[i];
-            if (slot == 0) {
-                slot = tag | (uint64_t{item} + 1);
-                return -1;
-            }
-            if ((slot ^ tag) >> 32 == 0) {
-                const uint32_t other = static_cast<uint32_t>(slot) - 1;
-                if (same(other)) return other;
-            }
-        }
-    }
-
-  private:
-    std::vector<uint64_t> slots_;
-    int shift_;
-};
 
 struct Duplicates {
     uint64_t elements = 0, chars = 0;
@@ -189,7 +147,7 @@ class Bounds {
     uint64_t top_chars(const Grams& grams, size_t count, uint32_t n) {
         size_t size = 256;
         int shift = 56;
-        for (; size < (count > kMany ? count : count * 4); size *= 2) --shift;
+        for (; size < count * 4; size *= 2) --shift;
         counts_.assign(size, 0);
         slots_.resize(count);
         for (size_t i = 0; i < count; ++i) {
@@ -207,12 +165,11 @@ class Bounds {
     }
 
     // At least find_all_duplicate's result: n-grams that count there do not overlap, and each occurs earlier too. So they
-    // lie within the union of all that occur earlier. "Earlier" is one bit per n-gram in a filter of 128 times as many
-    // (32 times where there are many).
+    // lie within the union of all that occur earlier. "Earlier" is one bit per n-gram in a filter of 128 times as many.
     uint64_t duplicated_chars(const Grams& grams, size_t count, uint32_t n) {
         size_t size = 16;
         int shift = 54;  // size * 64 == 2 ^ (64 - shift)
-        for (; size < (count > kMany ? count / 2 : count * 2); size *= 2) --shift;
+        for (; size < count * 2; size *= 2) --shift;
         bits_.assign(size, 0);
         uint64_t* const bits = bits_.data();
         uint64_t chars = 0, covered = 0;
@@ -302,6 +259,7 @@ Verdict RepetitionRules::judge_lines(const CharTable& chars, std::string_view te
 
 Verdict RepetitionRules::judge_words(const Document& doc) const {
     const size_t words = doc.words.size();
+    if (words > kManyWords) return judge_many_words(doc);
     std::optional<Exact> exact;
     auto exactly = [&]() -> Exact& { return exact ? *exact : exact.emplace(doc); };
     if (!top.empty()) {
