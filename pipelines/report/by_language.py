@@ -112,7 +112,7 @@ def over_all(report: RunReport) -> Table:
             )
         )  # fmt: skip
     note = (
-        "By the language that the filter found, where one looks for it; `others` is what no filter of the source asks "
+        "By the language that the filter found, where one looks for it; others: what no filter of the source asks "
         "for. Sources without such a filter count as the configuration says."
     )
     headings = ("language", "sources", "drawn", "kept", "kept of drawn", "most dropped as")

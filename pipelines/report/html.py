@@ -154,6 +154,7 @@ def _sources(report: RunReport) -> Iterable[str]:
     yield f"<h3>Languages</h3>{_table(by_language.over_all(report))}"
     yield "<h3>Each source</h3>"
     yield _legend([("kept", "kept"), ("dropped", "dropped"), ("limit of a filter (dashed)", "limit")])
+    yield _legend([(f"dropped by {name.replace('_', ' ')}", name) for name in families(report)])
     yield (
         '<p class="note">Lengths and language scores are of all documents drawn, counted while the run read them. '
         + (

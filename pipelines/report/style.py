@@ -62,7 +62,7 @@ summary span { font-weight: 400; color: var(--faint); margin-left: 0.5rem; }
 @media (max-width: 30rem) {
   body { padding: 0.7rem; font-size: 14px; }
   th, td { padding: 0.25rem 0.4rem; }
-  th:first-child, td:first-child { white-space: normal; min-width: 8rem; }
+  th:first-child, td:first-child { white-space: normal; min-width: 10.5rem; }
 }
 """
 )
