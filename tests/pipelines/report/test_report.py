@@ -219,7 +219,7 @@ def test_a_report_that_is_due_twice_is_drawn_once_and_also_after_an_error(
     """Law: a run whose deduplication is stopped has its report; else it is drawn once, at the end."""
     drawn: list[Path] = []
     monkeypatch.setenv("SMOLTROVE_REPORT", "1")
-    monkeypatch.setattr("pipelines.report.write.write_report", lambda run: drawn.append(run))
+    monkeypatch.setattr("pipelines.report.write.write_report", lambda run, where=None: drawn.append(run))
     out, log = tmp_path / "out", tmp_path / "main.log"
     with pytest.raises(error) if error else nullcontext(), drawn_once():
         report_at_the_end(out, log)
