@@ -35,6 +35,8 @@ CONSTANTS = {
     "A dead node's claim is free after 20\nseconds": {"pipelines.claim:STILL_SECONDS": 20},
     "after 20 seconds the rest has failed": {"pipelines.ray.actors:LOST_SECONDS": 20},
     "a line says so after 10 seconds": {"pipelines.ray.actors:_TELL_SECONDS": 10},
+    "claimed anew after 20 seconds without a heartbeat": {"pipelines.claim:STILL_SECONDS": 20},
+    "waits 90 seconds for the files": {"pipelines.ray.crew:SEEN_SECONDS": 90},
     "rewrites it every 5 seconds": {"pipelines.store.lock:HEARTBEAT_SECONDS": 5},
     "stays as it is for 20 seconds": {"pipelines.store.lock:STILL_SECONDS": 20},
     "may use 4 GiB": {"pipelines.reader_html_child:MAX_MEMORY_BYTES": 4 * 2**30},
