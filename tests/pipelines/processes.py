@@ -19,7 +19,9 @@ from tests.data import ROOT
 
 HANG_SECONDS = 240
 # Of a ledger line, what differs between two runs that did the same.
-MEASURED = ("seconds", "cpu_seconds", "peak_memory_bytes", "step_seconds", "requests", "bytes_fetched")
+MEASURED = (
+    "seconds", "cpu_seconds", "peak_memory_bytes", "memory_by_step", "step_seconds", "requests", "bytes_fetched",
+)  # fmt: skip
 
 
 class Run:
