@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.blobs import BlobStore
+from pipelines.errors import UserError
 from pipelines.mirror.blobs import HeldBlobs
 from pipelines.mirror.record import read_lost
 from pipelines.sources import FileInfo, Listing
@@ -106,3 +107,10 @@ def blob_store(listing: Listing, mirror: Path | None, *, traffic: Traffic | None
     if listing.kind == "hub":
         return HeldBlobs(mirror / BLOBS_DIR, read_lost(mirror), traffic=traffic)
     return BlobStore(mirror / BLOBS_DIR, traffic=traffic, **options)
+
+
+def refuse_file(option: str, folder: Path) -> None:
+    """Raises UserError where the folder of an option is a file, or would lie below one; makes nothing."""
+    place = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    if place.exists() and not place.is_dir():
+        raise UserError(f"{option} {folder}: cannot be used as a folder ({place} is a file); choose another")

@@ -24,7 +24,7 @@ from pipelines.errors import SourceError, UserError
 from pipelines.ledger import TaskRecord
 from pipelines.manifest import check_continues, fingerprint
 from pipelines.report.write import report_at_the_end
-from pipelines.run_layout import RUN_DIR, RunLayout
+from pipelines.run_layout import RUN_DIR, RunLayout, refuse_file
 from pipelines.run_lock import RUN_LOCK, WORKERS_LOCK, lock_run
 from pipelines.signals import StopRequest, note_signals
 from pipelines.slurm.submission import refuse_while_live
@@ -73,6 +73,7 @@ def run_dedup(
     stage fails; what is finished is kept then, and the same call goes on.
     """
     output_folder = output_folder.absolute()
+    refuse_file("--output-folder", output_folder)
     check_methods(config, cache_dir)
     for folder in (run, *(against or ())):
         if folder.resolve() == output_folder.resolve():

@@ -12,7 +12,7 @@ from pipelines.errors import UserError
 from pipelines.publish.card import card
 from pipelines.publish.card_metadata import card_metadata, described
 from pipelines.publish.export import EXPORT_DIR, ExportResult, export_run, open_export, verify_export
-from pipelines.publish.publication import open_publication
+from pipelines.publish.publication import check_name, open_publication
 from pipelines.quantities import show_bytes
 from pipelines.verify import print_verdict
 
@@ -70,6 +70,8 @@ def show_export_verification(folder: Path, *, as_json: bool) -> int:
 def show_card(run_folder: Path, *, output: Path | None, repo: str | None, title: str | None, as_json: bool) -> int:
     """Print the card, or write it to a file; with `as_json` its metadata."""
     publication = open_publication(run_folder)
+    if repo is not None:
+        check_name(repo)
     if as_json:
         metadata = card_metadata(publication, title or described(publication.facts))
         print(json.dumps(metadata, ensure_ascii=False, indent=1))

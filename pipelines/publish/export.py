@@ -24,6 +24,7 @@ from pipelines.publish.facts import Facts, facts_of
 from pipelines.publish.parquet import ROW_GROUP_BYTES, SCHEMA, ZSTD_LEVEL, write_parquet
 from pipelines.publish.pool import Stopped, results
 from pipelines.reader_bytes import ReadFile, read_bytes, split_lines
+from pipelines.run_layout import refuse_file
 from pipelines.run_lock import RUN_LOCK, WORKERS_LOCK, lock_run
 from pipelines.signals import StopRequest, note_signals
 from pipelines.verify import sha256_of
@@ -92,6 +93,7 @@ def export_run(
     output = (output_folder or default_output(run)).absolute()
     if output.resolve() == run.resolve():
         raise UserError(f"--output-folder {output}: is the run itself; choose another")
+    refuse_file("--output", output)
     jobs = [
         ExportJob(
             source_path=str(run.absolute() / record.file.path), source_name=record.file.path,

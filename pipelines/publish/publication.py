@@ -3,6 +3,7 @@
 Gives up: folders that neither `run`, `dedup` nor `export` has written.
 """
 
+import re
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +12,14 @@ from pipelines.errors import UserError
 from pipelines.publish.export import EXPORT_DIR, MANIFEST, open_export
 from pipelines.publish.facts import Facts, facts_of
 from pipelines.run_layout import RUN_DIR
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+
+
+def check_name(repo: str) -> None:
+    """Raises UserError for what the Hub takes for no repository's name."""
+    if not _NAME.fullmatch(repo) or "--" in repo or ".." in repo:
+        raise UserError(f"{repo}: not a repository's name; write org/name, with letters, digits, '.', '_', '-'")
 
 
 class PublishedFile(BaseModel):

@@ -5,7 +5,6 @@ last commit: a repository without one is not whole. Each commit names the one it
 else commits meanwhile is built over. Gives up: changing what is there: other bytes under a name are refused.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from pipelines.hub_http import READING_SECONDS, NoAnswer, Patience, Unlucky
 from pipelines.ledger import write_atomically
 from pipelines.meter import Meter
 from pipelines.publish.card import card
-from pipelines.publish.publication import Publication, PublishedFile
+from pipelines.publish.publication import Publication, PublishedFile, check_name
 from pipelines.publish.remote import Remote, RemoteFile, RemoteState, token_of_environment
 from pipelines.verify import sha256_of
 
@@ -27,7 +26,6 @@ GROUP_FILES = 8
 GROUP_BYTES = 1_000_000_000
 """What is sent between two looks at the progress."""
 _OTHERS_ALLOWED = (".gitattributes",)  # the Hub makes it with the repository
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 
 
 class PushResult(BaseModel):
@@ -61,8 +59,7 @@ class Push:
         self, publication: Publication, repo: str, *, private: bool = True, keep_others: bool = False,
         replace_card: bool = False, title: str | None = None, show_progress: bool = False,
     ) -> None:  # fmt: skip
-        if not _NAME.fullmatch(repo) or "--" in repo or ".." in repo:
-            raise UserError(f"{repo}: not a repository's name; write org/name, with letters, digits, '.', '_', '-'")
+        check_name(repo)
         self.publication, self.repo, self.private = publication, repo, private
         self.keep_others, self.replace_card, self.show_progress = keep_others, replace_card, show_progress
         self.card = card(publication, title=title, repository=repo).encode()

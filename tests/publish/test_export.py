@@ -18,6 +18,7 @@ from datatrove.pipeline.readers import ParquetReader
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.run import run_dedup
 from pipelines.errors import SourceError, UserError
+from pipelines.publish.command import show_card
 from pipelines.publish.export import default_output, export_run, open_export, verify_export
 from pipelines.publish.parquet import document_of, read_documents
 from tests.data import ROOT
@@ -122,6 +123,23 @@ def test_an_unfinished_run_is_refused(copy: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run"):
         export_run(tmp_path, output_folder=tmp_path / "out")
+
+
+def test_a_file_in_place_of_the_output_folder_is_the_users_mistake(finished: Path, tmp_path: Path) -> None:
+    """Of an export and of a deduplication; not a disk that fails in the middle (exit status 1)."""
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=r"cannot be used as a folder .*file is a file"):
+            export_run(finished, output_folder=place)
+        with pytest.raises(UserError, match=r"cannot be used as a folder .*file is a file"):
+            run_dedup(finished, config=DedupConfig(), output_folder=place)
+
+
+@pytest.mark.parametrize("repo", ["name", "a b/c", "a/b/c", "../x", "a/--b"])
+def test_a_card_for_a_name_that_no_repository_has_is_refused(finished: Path, repo: str) -> None:
+    """As `push` refuses it."""
+    with pytest.raises(UserError, match="not a repository's name"):
+        show_card(finished, output=None, repo=repo, title=None, as_json=False)
 
 
 def test_a_file_that_is_not_the_ledgers_is_refused(copy: Path, tmp_path: Path) -> None:
