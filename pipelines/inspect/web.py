@@ -158,14 +158,13 @@ def _place(text: str) -> Place:
 
 
 def pairs_of(corpus: Corpus) -> Pairs | None:
-    """The duplicates of a deduplication, or of the one of a run that lies beside it; None where there is none."""
-    if corpus.is_dedup:
-        return Pairs(corpus.folder)
-    beside = default_output(corpus.folder)
-    if not is_dedup(beside) or not (beside / RUN_DIR / FILE).is_file():
+    """The duplicates of a finished deduplication, or of the one beside a run; None where there is none."""
+    folder = corpus.folder if corpus.is_dedup else default_output(corpus.folder)
+    if not is_dedup(folder) or not (folder / RUN_DIR / FILE).is_file():
         return None
-    layout, _ = open_run(corpus.folder)
-    return Pairs(beside) if open_dedup(beside).plan.runs[0].fingerprint == layout.fingerprint else None
+    if not corpus.is_dedup and open_dedup(folder).plan.runs[0].fingerprint != open_run(corpus.folder)[0].fingerprint:
+        return None
+    return Pairs(folder)
 
 
 def make_server(corpus: Corpus, port: int = 0) -> ThreadingHTTPServer:

@@ -4,6 +4,7 @@ import itertools
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -154,6 +155,9 @@ def test_more_leads_through_all_pairs(corpus: Corpus, pairs: Pairs, monkeypatch:
     assert browser.get("/pair", {"n": str(len(pairs))})[0] == 404
     assert browser.get("/pair", {"n": "-1"})[0] == 400
     assert Browser(corpus).get("/duplicates", {})[0] == 404
+    alone = replace(corpus, folder=corpus.folder / "elsewhere")
+    assert pairs_of(alone) is None
+    assert pairs_of(replace(alone, is_dedup=True)) is None, "a deduplication that has not come to its table"
 
 
 def test_a_deduplication_shows_its_pairs(inspected: Run) -> None:
