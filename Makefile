@@ -77,6 +77,7 @@ fuzz: $(VENV)/dev.stamp
 proof: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/proof.py --jobs $(TEST_JOBS)
 	$(BIN)/python benchmarks/hungry.py
+	SMOLTROVE_WHOLE=1 $(BIN)/python -m pytest -n $(TEST_JOBS) $(DIST) -m slow tests/native
 
 # Renews what the tests remember of stock, after another version of what answers or another profile.
 record: $(VENV)/dev.stamp

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from filters.language_model import bundled_model
 from filters.language_probe import small_model
 from tests.data import shared_data
 from tests.filters.test_language import UDHR, hostile_text
-from tests.native.corpus import every_text
+from tests.native.corpus import every_text, unless_whole
 from tests.native.oracle import needs_core
 
 pytestmark = needs_core
@@ -203,8 +204,10 @@ def test_a_sample_of_real_documents(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", _SETS)
-def test_every_real_document(name: str) -> None:
-    answered = [compare(bundled_model(), text) for text in every_text(shared_data(name))]
+def test_a_tenth_of_the_real_documents(name: str) -> None:
+    """All of them in `make proof`; label and score of all English and Vietnamese ones are in test_stock_record.py."""
+    texts = islice(every_text(shared_data(name)), 0, None, unless_whole(10))
+    answered = [compare(bundled_model(), text) for text in texts]
     assert sum(answered) >= len(answered) * 0.999
 
 

@@ -180,6 +180,7 @@ def campaign(s3: S3, folder: Path, mixture: Path, undisturbed: Run, kills: int, 
     assert_whole(s3, prefix, undisturbed)
 
 
+@pytest.mark.short
 def test_kill_9_and_the_same_command(s3: S3, mixture: Path, undisturbed: Run, tmp_path: Path) -> None:
     """Law: after kill -9 at random moments everything visible is whole, and the same command ends with the objects of
     an undisturbed run."""
