@@ -82,9 +82,9 @@ def report_at_the_end(run: Path, log_path: Path, where: str | None = None) -> No
     """
     if os.environ.get(SWITCH, "1") == "0":
         return
-    # What is in a store has its files here for now only.
-    if where is None and store_url(run) is None and (waiting := _waiting.get()) is not None:
-        waiting[run.absolute()] = log_path.absolute()
+    # What goes to a store as `where` has its files here for now only.
+    if where is None and (waiting := _waiting.get()) is not None:
+        waiting[run if store_url(run) is not None else run.absolute()] = log_path.absolute()
         return
     try:
         line = f"report: {write_report(run, where=where)}"
