@@ -77,7 +77,7 @@ class FastSplitter:
         from spacy.lang.vi import VietnameseTokenizer
         from spacy.tokenizer import Tokenizer
 
-        # Not datatrove's own object: asking a tokenizer for unknown pieces must not change what stock would say.
+        # Not datatrove's own object: asking a tokenizer must not change what stock would say.
         self._nlp = spacy.blank(language)
         tokenizer = self._nlp.tokenizer
         if type(tokenizer) is VietnameseTokenizer and tokenizer.use_pyvi:
@@ -149,16 +149,6 @@ class FastSplitter:
         return answer
 
     def _learn(self, chunks: list[str]) -> None:
-        if self.mode == "vietnamese":
-            self._learn_syllables(chunks)
-            return
-        with self._nlp.memory_zone():
-            for chunk in chunks:
-                tokens = self._nlp.tokenizer(chunk)
-                starts = tuple(token.idx for token in tokens)
-                self.core.learn_tokens(chunk, starts, tuple(map(len, tokens)))
-
-    def _learn_syllables(self, chunks: list[str]) -> None:
         # One call for all: a call costs more than a chunk, and no syllable reaches across white space.
         found = iter(self._nlp.tokenizer.pyvi_sylabelize_with_ws("\n".join(chunks)))
         for chunk in chunks:

@@ -147,7 +147,7 @@ def unproven(part: str) -> str | None:
 
 
 def not_there() -> str | None:
-    """None when the extension is here, of these sources and not switched off, else a sentence that says what is not."""
+    """None when the extension is here, of these sources and not switched off, else a sentence that says why not."""
     module, reason = _found()
     return None if module is not None else reason
 

@@ -122,9 +122,9 @@ bool pattern_across(const Rules& rules, const std::vector<uint16_t>& left, const
 
 namespace {
 
-// spaCy's second pass within one chunk (_apply_special_cases): special cases as sequences of tokens, the longest first,
+// spaCy's second pass (_apply_special_cases): special cases as sequences of tokens, the longest first,
 // then the leftmost; each hides its tokens from those behind it, also when it is hidden itself at one end.
-void second_pass(const Rules& rules, std::u32string_view chunk, const std::vector<uint16_t>& numbers,
+void second_pass(const Rules& rules, std::u32string_view text, const std::vector<uint16_t>& numbers,
                  std::vector<std::pair<int, int>>& tokens) {
     struct Match {
         size_t start, size;
@@ -154,7 +154,7 @@ void second_pass(const Rules& rules, std::u32string_view chunk, const std::vecto
         const size_t size = std::max<size_t>(taken[i], 1);
         int begin = tokens[i].first;
         const int end = tokens[i + size - 1].second;
-        auto rule = taken[i] ? rules.specials.find(chunk.substr(static_cast<size_t>(begin), static_cast<size_t>(end - begin)))
+        auto rule = taken[i] ? rules.specials.find(text.substr(static_cast<size_t>(begin), static_cast<size_t>(end - begin)))
                              : rules.specials.end();
         if (rule == rules.specials.end()) {
             out.insert(out.end(), tokens.begin() + static_cast<std::ptrdiff_t>(i),
@@ -172,19 +172,28 @@ void second_pass(const Rules& rules, std::u32string_view chunk, const std::vecto
 
 }  // namespace
 
-bool split_affixes(const Rules& rules, std::u32string_view chunk, Split& out) {
-    if (chunk.size() > kMaxChunkChars) return false;
-    Splitter splitter(rules, chunk, out);
-    try {
-        splitter.run();
-    } catch (const OutOfSteps&) {
-        return false;
+bool split_affixes(const Rules& rules, std::u32string_view text, Split& out) {
+    for (size_t begin = 0; begin < text.size();) {
+        const size_t end = std::min(text.find(U' ', begin), text.size());
+        if (end - begin > kMaxChunkChars) return false;
+        const size_t before = out.tokens.size();
+        try {
+            Splitter(rules, text.substr(begin, end - begin), out).run();
+        } catch (const OutOfSteps&) {
+            return false;
+        }
+        for (size_t i = before; begin > 0 && i < out.tokens.size(); ++i) {
+            out.tokens[i].first += static_cast<int>(begin);
+            out.tokens[i].second += static_cast<int>(begin);
+        }
+        begin = end + 1;
     }
     for (const auto& token : out.tokens) {
         uint16_t number = 0;
-        const std::u32string_view text = splitter.view(token.first, token.second);
-        if (rules.token_texts.may_hold(text)) {
-            auto found = rules.pattern_tokens.find(text);
+        const std::u32string_view of =
+            text.substr(static_cast<size_t>(token.first), static_cast<size_t>(token.second - token.first));
+        if (rules.token_texts.may_hold(of)) {
+            auto found = rules.pattern_tokens.find(of);
             if (found != rules.pattern_tokens.end()) number = found->second;
         }
         if (number && rules.singles.count(number)) out.special = true;
@@ -192,7 +201,7 @@ bool split_affixes(const Rules& rules, std::u32string_view chunk, Split& out) {
             out.special = true;
         out.numbers.push_back(number);
     }
-    if (out.special) second_pass(rules, chunk, out.numbers, out.tokens);
+    if (out.special) second_pass(rules, text, out.numbers, out.tokens);
     return true;
 }
 

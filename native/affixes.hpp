@@ -1,10 +1,10 @@
-// spaCy's rule-based tokenizer for one chunk (a run without white space).
+// spaCy's rule-based tokenizer for one chunk (a run without white space), or several with one space between each two.
 //
 // The steps are those of spacy/tokenizer.pyx: strip prefixes and suffixes one at a time until nothing changes, stop
 // early at a special case or a token_match, then split what is left at infixes. The rules themselves are not copied:
 // prefix, suffix, infix and URL patterns and special cases are read from the tokenizer that spaCy made. A second pass
-// finds special cases among the tokens; where one could reach across chunks, splitter.cpp asks spaCy. Chunks that are long
-// enough for the quadratic loop to matter are left to stock.
+// finds special cases among the tokens; where one could reach across chunks, splitter.cpp gives them here together. Chunks
+// that are long enough for the quadratic loop to matter are left to stock.
 #pragma once
 #include <array>
 #include <memory>
@@ -63,15 +63,17 @@ constexpr size_t kMaxChunkChars = 10'000;
 constexpr int64_t kMaxSteps = 20'000'000;
 
 struct Split {
-    std::vector<std::pair<int, int>> tokens;  // [start, end) in characters of the chunk
+    std::vector<std::pair<int, int>> tokens;  // [start, end) in characters of the text
     std::vector<uint16_t> numbers;            // of the tokens before the second pass in Rules::pattern_tokens, or 0
     bool special = false;                     // the second pass may have changed tokens
     uint16_t first() const { return numbers.empty() ? 0 : numbers.front(); }
     uint16_t last() const { return numbers.empty() ? 0 : numbers.back(); }
 };
 
-// False: too long or too slow for this code, ask stock.
-bool split_affixes(const Rules& rules, std::u32string_view chunk, Split& out);
+// Chunks are split one by one, as spaCy splits the runs between white space; its second pass sees their tokens in one row,
+// where a single space is no token, and looks up what it found with the spaces inside. False: too long or too slow for
+// this code, ask stock.
+bool split_affixes(const Rules& rules, std::u32string_view text, Split& out);
 
 // The numbers of a chunk's tokens before the second pass (0 for tokens of no pattern) are added to `numbers`.
 bool token_numbers(const Rules& rules, std::u32string_view chunk, std::vector<uint16_t>& numbers);

@@ -131,8 +131,7 @@ PyObject* splitter_split(PyObject* self, PyObject* text) {
         if (!held.splitter->rules && !held.splitter->crf) throw std::logic_error("no rules were given");
         auto words = std::make_unique<HeldWords>();
         words->hold(text);
-        if (const char* reason = held.why_stock(words->doc.text))
-            return PyUnicode_FromString(reason);
+        if (const char* reason = held.why_stock(words->doc.text)) return PyUnicode_FromString(reason);
         std::vector<std::string> unknown;
         smol::Splitter::Outcome outcome;
         {
@@ -181,26 +180,6 @@ PyObject* splitter_wrap(PyObject* self, PyObject* args) {
             words->doc.own += word;
         }
         return box_words(held, std::move(words));
-    });
-}
-
-PyObject* splitter_learn_tokens(PyObject* self, PyObject* args) {
-    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        PyObject *chunk, *starts, *lengths;
-        if (!PyArg_ParseTuple(args, "UO!O!", &chunk, &PyTuple_Type, &starts, &PyTuple_Type, &lengths)) return nullptr;
-        const auto s = smol::to_numbers(starts), l = smol::to_numbers(lengths);
-        if (s.size() != l.size()) throw std::invalid_argument("one length per token");
-        std::vector<std::pair<uint32_t, uint32_t>> tokens;
-        uint64_t end = 0;
-        for (size_t i = 0; i < s.size(); ++i) {
-            if (s[i] < end) throw std::invalid_argument("tokens overlap");
-            end = uint64_t{s[i]} + l[i];
-            tokens.emplace_back(s[i], l[i]);
-        }
-        if (end > static_cast<uint64_t>(PyUnicode_GET_LENGTH(chunk)))
-            throw std::invalid_argument("tokens beyond the end");
-        unbox<HeldSplitter>(self).splitter->learn_tokens(smol::to_utf8(chunk), tokens);
-        Py_RETURN_NONE;
     });
 }
 
@@ -260,7 +239,6 @@ PyMethodDef splitter_methods[] = {
     {"set_crf", splitter_set_crf, METH_VARARGS, "set_crf(weights, inside, pairs, triples, known, syllables): pyvi's model."},
     {"split", splitter_split, METH_O, "split(text) -> Words | [unknown chunks] | None for stock"},
     {"wrap", splitter_wrap, METH_VARARGS, "wrap(text, words) -> Words | None"},
-    {"learn_tokens", splitter_learn_tokens, METH_VARARGS, "learn_tokens(chunk, starts, lengths)"},
     {"learn_syllables", splitter_learn_syllables, METH_VARARGS, "learn_syllables(chunk, (syllable, ...), lengths)"},
     {"forget", splitter_forget, METH_NOARGS, "Empties the memory."},
     {"memo", splitter_memo, METH_NOARGS, "(chunks, bytes) in memory"},

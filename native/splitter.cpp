@@ -2,8 +2,6 @@
 #include "splitter.hpp"
 
 #include <algorithm>
-#include <unordered_set>
-#include <utility>
 
 #include "blocks.hpp"
 #include "polynomial.hpp"
@@ -11,7 +9,7 @@
 namespace smol {
 namespace {
 
-// Longer stretches of chunks that only spaCy can split send their document to stock.
+// Longer stretches of chunks that one special case after the other can reach across send their document to stock.
 constexpr size_t kMaxStretch = 20'000;
 
 // A text of more chunks gives back what was allocated for it.
@@ -20,20 +18,20 @@ constexpr size_t kLargeText = 1 << 20;
 }  // namespace
 
 std::vector<Piece> Splitter::pieces(std::string_view chunk,
-                                    const std::vector<std::pair<uint32_t, uint32_t>>& tokens) const {
+                                    const std::vector<std::pair<int, int>>& tokens) const {
     std::vector<Piece> out;
     out.reserve(tokens.size());
     const char* p = chunk.data();
-    uint32_t at = 0;  // characters before p
-    for (auto [start, length] : tokens) {
+    int at = 0;  // characters before p
+    for (auto [start, end] : tokens) {
         for (; at < start; ++at) next_char(p);
         const char* begin = p;
-        for (; at < start + length; ++at) next_char(p);
+        for (; at < end; ++at) next_char(p);
         const std::string_view token(begin, static_cast<size_t>(p - begin));
         Piece piece{};
         piece.offset = static_cast<uint16_t>(begin - chunk.data());
         piece.bytes = static_cast<uint16_t>(token.size());
-        piece.chars = static_cast<uint16_t>(length);
+        piece.chars = static_cast<uint16_t>(end - start);
         piece.flags = flags_of(*chars_, token);
         piece.hash = polynomial(token);
         out.push_back(piece);
@@ -67,47 +65,14 @@ void Splitter::find_chunks(std::string_view text) {
     if (text.size() > start) add(text.size());
 }
 
-// The second look at a text that was asked about: the words of the first one, and in their places those of the stretches
-// that have been learned since. False where there was no first look, or something is not known. A text is recognised by
-// its place and its hash, since another one may lie where it was.
-bool Splitter::fill_gaps(Document& doc) {
-    Partial partial = std::exchange(partial_, {});
-    if (partial.gaps.empty() || partial.text.data() != doc.text.data() || partial.text.size() != doc.text.size() ||
-        partial.hash != Key(doc.text).hash())
-        return false;
-    std::vector<const Entry*> found;
-    size_t more = 0;
-    for (const Gap& gap : partial.gaps) {
-        const Key stretch(doc.text.substr(gap.offset, gap.bytes));
-        found.push_back(memo_.find(stretch, stretch.hash()));
-        if (!found.back()) return false;
-        more += found.back()->pieces;
-    }
-    // From the end, so that what is moved is moved once.
-    doc.words = std::move(partial.words);
-    size_t from = doc.words.size(), to = from + more;
-    doc.words.resize(to);
-    for (size_t i = found.size(); i-- > 0;) {
-        const Gap& gap = partial.gaps[i];
-        while (from > gap.words_before) doc.words[--to] = doc.words[--from];
-        for (const Piece* piece = found[i]->end(); piece-- > found[i]->begin();)
-            doc.words[--to] = Word(gap.offset + piece->offset, piece->bytes, piece->chars, piece->flags, piece->hash);
-    }
-    return true;
-}
-
 Splitter::Outcome Splitter::split(Document& doc, std::vector<std::string>& unknown) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (fill_gaps(doc)) {
-        learned_ = false;
-        return Outcome::kDone;
-    }
     doc.words.clear();
     doc.words.reserve(doc.text.size() / 4);
     find_chunks(doc.text);
     // What was just learned for this text has to stay until it is used.
     if (full() && !learned_) forget_all();
-    const Outcome outcome = crf ? split_vietnamese(doc, unknown) : split_rules(doc, unknown);
+    const Outcome outcome = crf ? split_vietnamese(doc, unknown) : split_rules(doc);
     learned_ = outcome == Outcome::kUnknown;
     if (chunks_.size() > kLargeText) {
         chunks_ = {};
@@ -124,13 +89,17 @@ const Entry* Splitter::keep(std::string_view chunk, uint64_t hash, const std::ve
 
 const Entry* Splitter::take_chunk(std::string_view chunk, uint64_t hash) {
     Split split;
-    if (chunk.size() > kMaxWordBytes) return nullptr;
-    const std::u32string chars = decode(chunk);
-    if (!split_affixes(*rules, chars, split)) return nullptr;
-    std::vector<std::pair<uint32_t, uint32_t>> tokens;
-    for (auto [begin, end] : split.tokens)
-        tokens.emplace_back(static_cast<uint32_t>(begin), static_cast<uint32_t>(end - begin));
-    return keep(chunk, hash, pieces(chunk, tokens), split);
+    if (chunk.size() > kMaxWordBytes || !split_affixes(*rules, decode(chunk), split)) return nullptr;
+    return keep(chunk, hash, pieces(chunk, split.tokens), split);
+}
+
+// A stretch is asked for only as a whole, so what stands at its ends matters to nobody.
+const Entry* Splitter::take_stretch(std::string_view stretch, uint64_t hash) {
+    Split split;
+    if (stretch.size() > kMaxKeyBytes || !split_affixes(*rules, decode(stretch), split)) return nullptr;
+    if (split.tokens.size() > kMaxPieces) return nullptr;
+    split.numbers.clear();
+    return keep(stretch, hash, pieces(stretch, split.tokens), split);
 }
 
 // Whether spaCy's second pass could see tokens on both sides of a space as one special case. It matters where the rule
@@ -184,43 +153,36 @@ bool Splitter::find_stretch(std::string_view text, size_t i, size_t& from, size_
     return true;
 }
 
-Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>& unknown) {
-    std::unordered_set<std::string_view> asked;
+Splitter::Outcome Splitter::split_rules(Document& doc) {
     auto add_words = [&doc](const Entry& entry, size_t offset) {
         for (const Piece& piece : entry)
             doc.words.emplace_back(static_cast<uint32_t>(offset) + piece.offset, piece.bytes, piece.chars, piece.flags,
                                    piece.hash);
     };
     ends_.resize(chunks_.size());
-    std::vector<Gap> gaps;
     uint16_t last = 0;
     bool last_special = false;
-    size_t i = 0;
-    for (; i < chunks_.size() && unknown.size() < kMaxUnknown; ++i) {
+    for (size_t i = 0; i < chunks_.size(); ++i) {
         const Chunk& chunk = chunks_[i];
         const Entry* entry = recall(doc.text, i);
-        if (!entry) {
-            entry = take_chunk(chunk.of(doc.text), chunk.hash);
-            if (!entry) return unknown.empty() ? Outcome::kStock : Outcome::kUnknown;
-        }
+        if (!entry) entry = take_chunk(chunk.of(doc.text), chunk.hash);
+        if (!entry) return Outcome::kStock;
         ends_[i] = {entry->first, entry->last, static_cast<uint32_t>(doc.words.size())};
         if (chunk.only_a_space && last && entry->first &&
             joined_by_a_rule(doc.text, chunk.offset, uint32_t{last} << 16 | entry->first,
                              last_special || entry->special)) {
             size_t from, to;
-            if (!find_stretch(doc.text, i, from, to)) return unknown.empty() ? Outcome::kStock : Outcome::kUnknown;
+            if (!find_stretch(doc.text, i, from, to)) return Outcome::kStock;
             const size_t start = chunks_[from].offset;
             const std::string_view stretch =
                 doc.text.substr(start, chunks_[to - 1].offset + chunks_[to - 1].bytes - start);
-            const Entry* whole = memo_.find(Key(stretch), Key(stretch).hash());
-            if (whole) {
-                doc.words.resize(ends_[from].words_before);
-                add_words(*whole, start);
-            } else {
-                doc.words.resize(ends_[from].words_before);
-                gaps.push_back({doc.words.size(), static_cast<uint32_t>(start), static_cast<uint32_t>(stretch.size())});
-                if (asked.insert(stretch).second) unknown.emplace_back(stretch);
-            }
+            const Key key(stretch);
+            const uint64_t hash = key.hash();
+            const Entry* whole = memo_.find(key, hash);
+            if (!whole) whole = take_stretch(stretch, hash);
+            if (!whole) return Outcome::kStock;
+            doc.words.resize(ends_[from].words_before);
+            add_words(*whole, start);
             last = 0;
             i = to - 1;
             continue;
@@ -229,22 +191,10 @@ Splitter::Outcome Splitter::split_rules(Document& doc, std::vector<std::string>&
         last_special = entry->special;
         add_words(*entry, chunk.offset);
     }
-    if (unknown.empty()) return Outcome::kDone;
-    if (i == chunks_.size())
-        partial_ = {doc.text, Key(doc.text).hash(), std::move(doc.words), std::move(gaps)};
-    return Outcome::kUnknown;
-}
-
-void Splitter::learn_tokens(const std::string& chunk, const std::vector<std::pair<uint32_t, uint32_t>>& tokens) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const Key key(chunk);
-    const uint64_t hash = key.hash();
-    if (memo_.find(key, hash)) return;
-    memo_.insert(key, hash, pieces(chunk, tokens), 0, 0, true);
+    return Outcome::kDone;
 }
 
 void Splitter::forget_all() {
-    partial_ = {};
     memo_.clear();
     syllables_.clear();
     places_.clear();

@@ -30,9 +30,6 @@ class Splitter {
     // Thread safe. Fills doc.words; doc.text must be set.
     Outcome split(Document& doc, std::vector<std::string>& unknown);
 
-    // What spaCy said of some chunks (one space between each two): where its tokens start and how long they are, in
-    // characters.
-    void learn_tokens(const std::string& chunk, const std::vector<std::pair<uint32_t, uint32_t>>& tokens);
     // The syllables that make up a chunk, with their lengths in characters.
     void learn_syllables(const std::string& chunk, const std::vector<std::pair<Syllable, uint32_t>>& syllables);
     void forget();
@@ -60,19 +57,6 @@ class Splitter {
         uint16_t first, last;
         uint32_t words_before;
     };
-    // A stretch that only spaCy can split, and how many words were found before it.
-    struct Gap {
-        size_t words_before;
-        uint32_t offset, bytes;
-    };
-    // What is known of the text that is being asked about: its words but for those of the gaps.
-    struct Partial {
-        std::string_view text;
-        uint64_t hash = 0;
-        std::vector<Word> words;
-        std::vector<Gap> gaps;
-    };
-    bool fill_gaps(Document& doc);
     void find_chunks(std::string_view text);
     bool find_stretch(std::string_view text, size_t i, size_t& from, size_t& to);
     // The memory's entry of a chunk, or null. Called for one chunk after the other.
@@ -80,16 +64,17 @@ class Splitter {
         if (i + kAhead < chunks_.size()) memo_.expect_entry(chunks_[i + kAhead].hash);
         return memo_.find(Key(chunks_[i].of(text), text.data() + text.size()), chunks_[i].hash);
     }
-    Outcome split_rules(Document& doc, std::vector<std::string>& unknown);
+    Outcome split_rules(Document& doc);
     Outcome split_vietnamese(Document& doc, std::vector<std::string>& unknown);
     // The entry of a chunk that is not in the memory, or null where it cannot be made here.
     const Entry* take_chunk(std::string_view chunk, uint64_t hash);
+    const Entry* take_stretch(std::string_view stretch, uint64_t hash);
     const Entry* take_syllables(std::string_view chunk, uint64_t hash);
     const Syllable* remember(std::string_view text, const Syllable& syllable);
     void forget_all();
     bool full() const { return memo_.full(syllables_.size() * kSyllableBytes); }
     const Entry* keep(std::string_view chunk, uint64_t hash, const std::vector<Piece>& pieces, const Split& split);
-    std::vector<Piece> pieces(std::string_view chunk, const std::vector<std::pair<uint32_t, uint32_t>>& tokens) const;
+    std::vector<Piece> pieces(std::string_view chunk, const std::vector<std::pair<int, int>>& tokens) const;
     bool joined_by_a_rule(std::string_view text, size_t border, uint32_t pair, bool special) const;
 
     std::shared_ptr<const CharTable> chars_;
@@ -98,7 +83,6 @@ class Splitter {
     std::vector<Chunk> chunks_;  // of the text at hand
     std::vector<Ends> ends_;
     bool learned_ = false;
-    Partial partial_;
     // Vietnamese: each different syllable once, and where it is.
     Syllables syllables_;
     std::unordered_map<std::string, const Syllable*> places_;
