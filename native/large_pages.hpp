@@ -5,7 +5,9 @@
 // to 2 MB for each table.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <vector>
 
