@@ -82,12 +82,12 @@ def test_a_folder_with_something_else_is_refused(in_process: S3, small_url: str,
     with pytest.raises(UserError, match="is no store's URL"):
         fetch_run(tmp_path, tmp_path / "two")
     for name, data in in_process.objects("small").items():
-        in_process.client.put_object(Bucket=BUCKET, Key=f"bad/{name}", Body=data)
-    name = min(in_process.documents("bad"))
-    size = len(in_process.documents("bad")[name])
-    in_process.client.put_object(Bucket=BUCKET, Key=f"bad/{name}", Body=b"x" * size)
-    with pytest.raises(StoreError, match=f"s3://{BUCKET}/bad/{name}: is missing, or not what the run has written"):
-        fetch_run(Path(f"s3://{BUCKET}/bad"), tmp_path / "bad")
+        in_process.client.put_object(Bucket=BUCKET, Key=f"altered/{name}", Body=data)
+    name = min(in_process.documents("altered"))
+    size = len(in_process.documents("altered")[name])
+    in_process.client.put_object(Bucket=BUCKET, Key=f"altered/{name}", Body=b"x" * size)
+    with pytest.raises(StoreError, match=f"s3://{BUCKET}/altered/{name}: is missing, or not what the run has written"):
+        fetch_run(Path(f"s3://{BUCKET}/altered"), tmp_path / "altered")
 
 
 def test_a_deduplication_and_its_run_side_by_side(in_process: S3, small_url: str, tmp_path: Path) -> None:
