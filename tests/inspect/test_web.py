@@ -155,6 +155,8 @@ def test_the_command_serves_until_it_is_interrupted(inspected: Run) -> None:
     """Law: it prints its address, answers there, and Ctrl-C is exit status 0."""
     command = [sys.executable, "-m", "pipelines", "inspect", str(inspected.output), "--web"]
     kwargs: dict[str, Any] = {"cwd": inspected.folder, "env": inspected.env, "stdout": subprocess.PIPE}
+    # Who started the tests in the background has them ignore SIGINT, and their children too.
+    kwargs["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, text=True, **kwargs) as server:
         assert server.stdout
         host = server.stdout.readline().split("/")[2]

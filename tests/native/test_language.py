@@ -374,12 +374,13 @@ def test_a_fasttext_that_rounds_otherwise_is_noticed(monkeypatch: pytest.MonkeyP
 
 def test_an_unknown_version_and_a_missing_core_go_to_fasttext(monkeypatch: pytest.MonkeyPatch) -> None:
     part = "datatrove's and fastText's prediction"
-    monkeypatch.setitem(native._PROVEN, part, (lambda: "other source", native._PROVEN[part][1]))
-    native.unproven.cache_clear()
-    try:
-        assert "another version" in FastLanguage(bundled_model()).note
-    finally:
+    with monkeypatch.context() as patch:
+        patch.setitem(native._PROVEN, part, (lambda: "other source", native._PROVEN[part][1]))
         native.unproven.cache_clear()
+        try:
+            assert "another version" in FastLanguage(bundled_model()).note
+        finally:
+            native.unproven.cache_clear()
     monkeypatch.setattr(native, "load", lambda: None)
     ours = LanguageFilter(languages=["vi"])
     ours.model._fast = FastLanguage(bundled_model())
