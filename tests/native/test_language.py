@@ -381,10 +381,10 @@ def test_an_unknown_version_and_a_missing_core_go_to_fasttext(monkeypatch: pytes
             assert "another version" in FastLanguage(bundled_model()).note
         finally:
             native.unproven.cache_clear()
-    monkeypatch.setattr(native, "load", lambda: None)
+    monkeypatch.setattr(native, "_found", lambda: (None, "not built"))
     ours = LanguageFilter(languages=["vi"])
     ours.model._fast = FastLanguage(bundled_model())
-    assert ours.model._fast.note
+    assert ours.model._fast.note == "not built"
     stock = DatatroveFilter(["vi"], 0.65)
     stock.model._model = stock_of(bundled_model())
     for text in UDHR.values():
