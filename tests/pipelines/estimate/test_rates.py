@@ -13,14 +13,17 @@ from pipelines.estimate.sample import SourceSample
 from tests.pipelines.estimate.samples import made_sample
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10_000), st.floats(0.2, 0.8))
-def test_a_longer_sample_has_narrower_ranges(seed: int, kept: float) -> None:
-    """Sixteen times the documents: the ranges of cost and yield shrink to well below a half (in theory a quarter)."""
-    small, large = (rates_of(made_sample(documents=n, seed=seed, kept=kept), seed=1) for n in (150, 2400))
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.8])
+def test_a_longer_sample_has_narrower_ranges(kept: float) -> None:
+    """Sixteen times the documents: the ranges of cost and yield shrink to below a half (in theory a quarter), on the
+    mean of samples; a single short one may have a narrow range by luck."""
     for name in ("work_seconds", "text_bytes", "kept"):
-        (_, low, high), (_, narrow_low, narrow_high) = span(getattr(small, name)), span(getattr(large, name))
-        assert narrow_high - narrow_low < 0.6 * (high - low), name
+        shrunk = []
+        for seed in range(10):
+            small, large = (rates_of(made_sample(documents=n, seed=seed, kept=kept), seed=1) for n in (150, 2400))
+            (_, low, high), (_, narrow_low, narrow_high) = span(getattr(small, name)), span(getattr(large, name))
+            shrunk.append((narrow_high - narrow_low) / (high - low))
+        assert sum(shrunk) / len(shrunk) < 0.5, name
 
 
 @settings(max_examples=25, deadline=None)
