@@ -230,7 +230,10 @@ def test_chinese_is_written_without_spaces_and_has_no_longest_run():
 
 
 def test_no_real_document_of_web_en_is_refused_for_its_runs():
-    for text in web_en(PARTS[1], 6000):
+    """The guard raises for a run that is too long."""
+    texts = web_en(PARTS[1], 6000)
+    assert len(texts) == 6000
+    for text in texts:
         text_module.refuse_long_run(text, "eng")
 
 
