@@ -4,6 +4,8 @@
 #include <cstring>
 #include <vector>
 
+#include "bytes.hpp"
+
 namespace smol {
 
 // Documents of more words are judged by repetition_large.cpp, and tables of more items are kept tighter: 20 MB of text
@@ -44,7 +46,7 @@ class FirstSeen {
         }
     }
     // Fetches what `find_or_add` will read, some items ahead.
-    void expect(uint64_t hash) const { __builtin_prefetch(&slots_[mixed(hash) >> shift_]); }
+    SMOL_FETCHES void expect(uint64_t hash) const { __builtin_prefetch(&slots_[mixed(hash) >> shift_]); }
 
   private:
     static uint64_t mixed(uint64_t hash) { return (hash ^ hash >> 32) * 0xD6E8FEB86659FD93u; }
