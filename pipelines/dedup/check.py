@@ -13,6 +13,7 @@ are similar and which are large; every survivor is compared with all that are le
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from datatrove.utils.hashing import create_hash_func
@@ -76,8 +77,9 @@ def _candidates(work: Work, index: int) -> np.ndarray:
     first, end = work.offsets[index], work.offsets[index + 1]
     found = [np.empty(0, np.uint64)]
     for part in range(minhash.num_parts(work)):
-        numbers = np.asarray(store.load(work.folder(f"{minhash.NAME}.match", part), "edges")).reshape(-1)
-        found.append(np.unique(numbers[(numbers >= first) & (numbers < end)]) - first)
+        members = store.load(work.folder(f"{minhash.NAME}.match", part), "members")
+        low, high = np.searchsorted(members, [first, end])
+        found.append(np.asarray(members[low:high]) - first)
     return np.unique(np.concatenate(found)).astype(np.int64)
 
 
@@ -86,15 +88,17 @@ class Shingles:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._files: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        # A process may have 65,530 mappings (Linux: vm.max_map_count), and a file takes three.
+        self._file = lru_cache(maxsize=4096)(self._mapped)
+
+    def _mapped(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        folder = self._work.folder(STAGE, index)
+        row, end, shingles = (np.asarray(store.load(folder, name)) for name in ("row", "end", "shingles"))
+        return row, end, shingles
 
     def __call__(self, number: int) -> np.ndarray:
         index = int(self._work.file_of(np.array([number], np.uint64))[0])
-        if index not in self._files:
-            folder = self._work.folder(STAGE, index)
-            row, end, shingles = (np.asarray(store.load(folder, name)) for name in ("row", "end", "shingles"))
-            self._files[index] = row, end, shingles
-        row, end, shingles = self._files[index]
+        row, end, shingles = self._file(index)
         wanted = number - int(self._work.offsets[index])
         place = int(np.searchsorted(row, wanted))
         if place == len(row) or int(row[place]) != wanted:

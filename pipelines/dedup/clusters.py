@@ -1,12 +1,15 @@
 """Pairs of duplicates to clusters: union-find in numpy arrays.
 
 datatrove's cluster stage keeps Python dictionaries of tuples, about 300 bytes a duplicate; here it is 16 bytes, and
-about 100 while a batch of pairs is worked in. Gives up: pairs one by one; they come in batches (a bucket, a part).
+about 100 while a batch of pairs is worked in. Batches (a bucket, a part) are put together until they have as many pairs
+as documents are known, so that thousands of small parts are a few rounds of work. Gives up: pairs one by one.
 """
 
 from collections.abc import Iterable
 
 import numpy as np
+
+LEAST_PAIRS = 1_000_000
 
 
 def components(num_nodes: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -34,15 +37,23 @@ def clusters(batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
     `batches` are arrays of pairs, shape (n, 2), uint64. The answer does not depend on the order of pairs or batches.
     """
-    numbers = np.empty(0, np.uint64)
-    roots = np.empty(0, np.uint64)
+    numbers, roots = np.empty(0, np.uint64), np.empty(0, np.uint64)
+    waiting: list[np.ndarray] = []
+    size = 0
     for pairs in batches:
-        if not len(pairs):
-            continue
-        joined, places = np.unique(np.concatenate([numbers, roots, pairs[:, 0], pairs[:, 1]]), return_inverse=True)
-        places = places.reshape(-1)
-        known, more = len(numbers), len(pairs)
-        left = np.concatenate([places[:known], places[2 * known : 2 * known + more]])
-        right = np.concatenate([places[known : 2 * known], places[2 * known + more :]])
-        numbers, roots = joined, joined[components(len(joined), left, right)]
-    return numbers, roots
+        waiting.append(pairs)
+        size += len(pairs)
+        if size >= max(LEAST_PAIRS, len(numbers)):
+            numbers, roots = _joined(numbers, roots, np.concatenate(waiting))
+            waiting, size = [], 0
+    return _joined(numbers, roots, np.concatenate(waiting)) if size else (numbers, roots)
+
+
+def _joined(numbers: np.ndarray, roots: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Clusters of what is known and these pairs."""
+    joined, places = np.unique(np.concatenate([numbers, roots, pairs[:, 0], pairs[:, 1]]), return_inverse=True)
+    places = places.reshape(-1)
+    known, more = len(numbers), len(pairs)
+    left = np.concatenate([places[:known], places[2 * known : 2 * known + more]])
+    right = np.concatenate([places[known : 2 * known], places[2 * known + more :]])
+    return joined, joined[components(len(joined), left, right)]

@@ -10,7 +10,7 @@ other processes take.
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -27,7 +27,8 @@ from pipelines.dedup.decide import decide
 from pipelines.dedup.documents import index_file, read_documents
 from pipelines.dedup.inputs import DedupPlan, InputFile
 from pipelines.dedup.methods import method
-from pipelines.dedup.work import Job, Work
+from pipelines.dedup.processes import Alone
+from pipelines.dedup.work import Work
 from pipelines.dedup.writer import write_file
 from pipelines.errors import UserError
 from pipelines.run_layout import RunLayout
@@ -153,6 +154,8 @@ def _run(work: Work) -> dict[str, list[float]]:
         if hasattr(module, "settle"):
             seconds[f"{name}.match"] = _match_and_settle(work, module)
             continue
+        if hasattr(module, "prepare"):
+            module.prepare(work, Alone(work))
         for part in range(module.num_parts(work)):
             module.match(work, part)
         if check.is_wanted(work.plan.config, name):
@@ -169,30 +172,11 @@ def _match_and_settle(work: Work, module: ModuleType) -> list[float]:
     started = time.process_time()
     for part in range(module.num_parts(work)):
         module.match(work, part)
-    module.settle(work, _Alone(work))
+    module.settle(work, Alone(work))
     seconds = time.process_time() - started
     files = work.plan.files
     total = max(1, sum(file.text_bytes for file in files[1::2]))
     return [seconds * file.text_bytes / total if i % 2 else 0.0 for i, file in enumerate(files)]
-
-
-class _Alone:
-    """A crew of this process that says nothing."""
-
-    def __init__(self, work: Work) -> None:
-        self._work = work
-
-    def each(self, _: str, job: Job, numbers: Iterable[int], __: str, done: Callable[[int], bool]) -> None:
-        for number in numbers:
-            if not done(number):
-                job(self._work, number)
-
-    def once(self, _: str, job: Job, number: int, done: Callable[[], bool]) -> None:
-        if not done():
-            job(self._work, number)
-
-    def note(self, text: str) -> None:
-        pass
 
 
 def _warm(work: Work, index: int) -> None:

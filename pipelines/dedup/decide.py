@@ -1,9 +1,9 @@
 """After a method has matched all parts: check that nothing is missing, make clusters, choose survivors.
 
-Runs in one process. Memory: 100 bytes a document that has a duplicate, about 500 where only ids tell which one
-survives, nothing for the others.
+Runs in one process. Memory: 200 bytes a document that has a duplicate, nothing for the others.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,7 +13,7 @@ from pipelines.dedup.canaries import take_out
 from pipelines.dedup.clusters import clusters
 from pipelines.dedup.documents import Table
 from pipelines.dedup.methods import method
-from pipelines.dedup.survivors import Names, best_first, ranks, survivors
+from pipelines.dedup.survivors import Names, best_first, survivors
 from pipelines.dedup.work import Work
 
 
@@ -68,32 +68,25 @@ def _merits(
     work: Work, table: Table, numbers: np.ndarray, outside: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Names]:
     """What decides who survives, as `survivors` takes it."""
-    sources = table.sources(numbers)
-    runs = {run: i for i, run in enumerate(dict.fromkeys(table.runs(numbers)))}
+    runs = table.run_places(numbers)
 
-    def names(places: np.ndarray) -> list[tuple[str, ...]]:
+    def names(places: np.ndarray) -> list[tuple[str, str, int]]:
         asked = numbers[places]
         return [
-            (name, source, f"{runs[run]:09d}")
-            for name, source, run in zip(table.names(asked), table.sources(asked), table.runs(asked), strict=True)
+            (name, source, run)
+            for name, source, run in zip(table.names(asked), table.sources(asked), runs[places].tolist(), strict=True)
         ]
 
-    return outside, ranks(sources, work.plan.config.priority), table.column("length", numbers), names
+    return outside, table.ranks(numbers), table.column("length", numbers), names
 
 
 def _repeats(table: Table, numbers: np.ndarray, labels: np.ndarray, outside: np.ndarray) -> np.ndarray:
     """Later epochs of a document that an earlier run has: repeated on purpose, not its own duplicate."""
-    identities, epochs = table.column("identity", numbers), table.column("epoch", numbers)
-    known = set(zip(labels[outside].tolist(), identities[outside].tolist(), strict=True))
-    return np.array(
-        [
-            not out and epoch > 1 and (label, name) in known
-            for out, epoch, label, name in zip(
-                outside.tolist(), epochs.tolist(), labels.tolist(), identities.tolist(), strict=True
-            )
-        ],
-        bool,
-    )
+    if not outside.any():
+        return np.zeros(len(numbers), bool)
+    names = np.empty(len(numbers), [("label", labels.dtype), ("identity", np.uint64)])
+    names["label"], names["identity"] = labels, table.column("identity", numbers)
+    return ~outside & (table.column("epoch", numbers) > 1) & np.isin(names, names[outside])
 
 
 def sizes_before(work: Work, name: str, numbers: np.ndarray) -> np.ndarray:
@@ -112,16 +105,24 @@ def _decisions(work: Work, before: str | None) -> Iterator[tuple[str, np.ndarray
         if name == before:
             return
         folder = work.folder(f"{name}.decided")
-        yield name, np.asarray(store.load(folder, "kept")), np.asarray(store.load(folder, "size"))
+        yield name, store.load(folder, "kept"), store.load(folder, "size")
 
 
-def cluster_sizes(work: Work) -> tuple[np.ndarray, np.ndarray]:
-    """(documents that stand for more than themselves, sorted; how many each stands for, itself included)."""
-    found: dict[int, int] = {}
+def cluster_sizes(work: Work, first: int = 0, end: int = 1 << 64) -> tuple[np.ndarray, np.ndarray]:
+    """(documents that stand for more than themselves, sorted; how many each stands for, itself included).
+
+    Of those whose numbers lie in [first, end).
+    """
+    numbers, sizes = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     for _, kept, size in _decisions(work, before=None):
-        found.update(zip(kept.tolist(), size.tolist(), strict=True))
-    numbers = np.array(sorted(found), np.uint64)
-    return numbers, np.array([found[number] for number in numbers.tolist()], np.int64)
+        low, high = bisect_left(kept, first), bisect_left(kept, end)
+        numbers.append(np.asarray(kept[low:high]))
+        sizes.append(np.asarray(size[low:high]).astype(np.int64))
+    number, size = np.concatenate(numbers), np.concatenate(sizes)
+    # The last method that has an answer knows what all before it have found.
+    order = np.argsort(number, kind="stable")
+    last = np.append(number[order][1:] != number[order][:-1], True)[: len(order)]
+    return number[order][last], size[order][last]
 
 
 def final_partners(work: Work) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

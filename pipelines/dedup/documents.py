@@ -18,6 +18,7 @@ from filters.sampling import EPOCH
 from pipelines.compression import LINE_ERRORS, open_lines
 from pipelines.dedup import store
 from pipelines.dedup.inputs import InputFile
+from pipelines.dedup.survivors import ranks
 from pipelines.dedup.work import CACHE_BASE, Work
 from pipelines.errors import SourceError
 
@@ -139,11 +140,31 @@ class Table:
         """Ids of these documents."""
         found = [""] * len(numbers)
         for folder, rows, places in self._by_folder(numbers):
-            ends, names = store.load(folder, "end"), store.load(folder, "names")
-            for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-                start = int(ends[row - 1]) if row else 0
-                found[place] = names[start : int(ends[row])].tobytes().decode()
+            ends, text = store.load(folder, "end"), store.load(folder, "names").data
+            starts = np.where(rows > 0, ends[rows - 1], 0)
+            for start, end, place in zip(starts.tolist(), ends[rows].tolist(), places.tolist(), strict=True):
+                found[place] = str(text[start:end], "utf-8")
         return found
+
+    def ranks(self, numbers: np.ndarray) -> np.ndarray:
+        """Priority of each document's source, smaller is better."""
+        sources = [file.source for file in self.work.plan.files] + [item.source for item in self.cached]
+        return ranks(sources, self.work.plan.config.priority)[self._file_numbers(numbers)]
+
+    def run_places(self, numbers: np.ndarray) -> np.ndarray:
+        """The place in the plan of the run that holds each document; behind all of them the segments of the cache."""
+        runs = [file.run for file in self.work.plan.files]
+        segments = {segment: len(self.work.plan.runs) + i for i, segment in enumerate(self.work.plan.segments)}
+        return np.array([*runs, *(segments[item.segment] for item in self.cached)])[self._file_numbers(numbers)]
+
+    def _file_numbers(self, numbers: np.ndarray) -> np.ndarray:
+        """Which file each document is in; files of the cache are counted behind those of the plan."""
+        cached = numbers >= CACHE_BASE
+        files = np.empty(len(numbers), np.int64)
+        files[~cached] = self.work.file_of(numbers[~cached])
+        local = numbers[cached] - CACHE_BASE
+        files[cached] = len(self.work.plan.files) - 1 + np.searchsorted(self.cache_offsets, local, side="right")
+        return files
 
     def sources(self, numbers: np.ndarray) -> list[str]:
         """Source keys of these documents."""
@@ -171,13 +192,9 @@ class Table:
         ]
 
     def _places(self, numbers: np.ndarray) -> Iterator[tuple[bool, int]]:
-        cached = numbers >= CACHE_BASE
-        files = np.where(
-            cached,
-            np.searchsorted(self.cache_offsets, np.where(cached, numbers - CACHE_BASE, 0), side="right") - 1,
-            self.work.file_of(np.where(cached, np.uint64(0), numbers)),
-        )
-        return zip(cached.tolist(), files.tolist(), strict=True)
+        files, plan_files = self._file_numbers(numbers), len(self.work.plan.files)
+        cached = files >= plan_files
+        return zip(cached.tolist(), np.where(cached, files - plan_files, files).tolist(), strict=True)
 
     def _by_folder(self, numbers: np.ndarray) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
         """(folder, rows in it, places in `numbers`) for each folder that holds some of the documents."""

@@ -64,14 +64,14 @@ def explanation(
 
 def disk_bytes(plan: DedupPlan) -> int:
     """Work files at the end of the last method, before they are removed."""
-    from pipelines.dedup import sentence
+    from pipelines.dedup import sentence, simhash
 
     config = plan.config.minhash
     each = INDEX_BYTES
     if "exact" in plan.config.methods:
         each += 20
     if "simhash" in plan.config.methods:
-        each += 12
+        each += 12 * simhash.num_bands(plan.config.simhash)
     if "minhash" in plan.config.methods:
         each += config.num_buckets * (config.hashes_per_bucket * config.precision // 8 + 4)
     total = each * plan.num_documents
@@ -86,7 +86,7 @@ def disk_bytes(plan: DedupPlan) -> int:
 
 def worker_bytes(plan: DedupPlan) -> int:
     """Peak of one worker, long documents apart: a part in memory, which has an upper bound."""
-    from pipelines.dedup import exact, minhash, sentence
+    from pipelines.dedup import exact, minhash, sentence, simhash
 
     most = 0
     if "exact" in plan.config.methods:
@@ -98,7 +98,7 @@ def worker_bytes(plan: DedupPlan) -> int:
         hashes = plan.config.minhash.num_buckets * plan.config.minhash.hashes_per_bucket
         most = max(most, hashes * plan.config.minhash.precision // 8 * 5 // 4 * max(f.lines for f in plan.files))
     if "simhash" in plan.config.methods:
-        most = max(most, SIMHASH_BYTES * plan.num_documents)
+        most = max(most, SIMHASH_BYTES * min(plan.num_documents, simhash.PART_RECORDS))
     if "sentence" in plan.config.methods:
         windows = sum(file.text_bytes for file in plan.files) // sentence.BYTES_PER_WINDOW
         most = max(most, SENTENCE_BYTES * min(windows, sentence.PART_RECORDS))

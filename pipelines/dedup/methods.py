@@ -2,6 +2,7 @@
 
     scan(work, index)       one file -> a committed folder `<name>.scan/<index>`, canaries included
     num_parts(work)         into how many parts the matching is cut
+    prepare(work, crew)     if there is one: what must be known before parts can be cut
     match(work, part)       one part of all files -> `<name>.match/<part>` with an array `edges` of pairs
     num_records(work)       records that all parts together must have seen
     similarity(work, pairs) estimated Jaccard similarity of pairs

@@ -3,12 +3,13 @@
 Stock datatrove makes one 112-column matrix of a document (20 MB of text: 6 GB), and reads signatures in slices of five
 records. Here signatures are made in blocks of n-grams, by the native core (filters/fast_minhash.py) or, where it cannot
 be used, by datatrove's functions and numpy. A bucket is read whole; one of more than `PART_RECORDS` records is cut by
-its first hash. Disk: 68 bytes a document and bucket (14 x 8: 952). Gives up: texts of fewer words than an n-gram has,
-which are left to `exact` and counted.
+its first hash (ranges.py). Disk: 68 bytes a document and bucket (14 x 8: 952). Gives up: texts of fewer words than an
+n-gram has, which are left to `exact` and counted.
 """
 
 from collections.abc import Iterable
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from datatrove.pipeline.dedup.minhash import MinhashConfig as StockConfig
@@ -23,9 +24,14 @@ from pipelines.dedup import near_pairs, store
 from pipelines.dedup.canaries import canary_texts
 from pipelines.dedup.config import MinhashConfig
 from pipelines.dedup.documents import read_documents
+from pipelines.dedup.ranges import Column, even_bounds, rows_of_part
 from pipelines.dedup.work import Work
 
+if TYPE_CHECKING:
+    from pipelines.dedup.stages import Crew
+
 NAME = "minhash"
+BOUNDS = "minhash.bounds"
 PART_RECORDS = 2_000_000
 BLOCK = 4096
 _DEFAULT_LANGUAGE = "eng"
@@ -172,20 +178,41 @@ def num_parts(work: Work) -> int:
     return work.plan.config.minhash.num_buckets * _splits(work)
 
 
+def prepare(work: Work, crew: "Crew") -> None:
+    """Between scan and match: where buckets are cut, if they are."""
+    from pipelines.dedup.stages import stage
+
+    if _splits(work) > 1:
+        stage(work, crew, BOUNDS, find_bounds, range(work.plan.config.minhash.num_buckets), "buckets")
+
+
+def find_bounds(work: Work, bucket: int) -> None:
+    """First hashes at which one bucket is cut into parts of about as many records: array `first`."""
+    columns = [_column(_bucket(work, index, bucket, check=False)) for index, _ in work.files()]
+    store.commit(work.folder(BOUNDS, bucket), {"first": even_bounds(columns, _splits(work))}, {})
+
+
+def _column(records: np.ndarray) -> Column:
+    return len(records), lambda places: records["hashes"][places, 0]
+
+
+def _bucket(work: Work, index: int, bucket: int, *, check: bool) -> np.ndarray:
+    return store.load(work.folder(f"{NAME}.scan", index), bucket_name(bucket), check=check)
+
+
 def match(work: Work, part: int) -> None:
-    """Pairs of documents with one signature in a bucket: array `edges`; some that have nearly: `near`."""
-    config, splits = work.plan.config.minhash, _splits(work)
+    """Pairs of documents with one signature in a bucket: array `edges`; some that have nearly: `near`.
+
+    `members` are the documents of `edges`, sorted.
+    """
+    splits = _splits(work)
     bucket, split = divmod(part, splits)
-    top = int(_mersenne_prime) if config.precision == 64 else 1 << 32
-    low, high = top * split // splits, top * (split + 1) // splits
+    bounds = store.load(work.folder(BOUNDS, bucket), "first") if splits > 1 else np.empty(0, np.uint64)
     hashes, numbers = [], []
     for index, _ in work.files():
-        records = store.load(work.folder(f"{NAME}.scan", index), bucket_name(bucket), check=split == 0)
-        if splits > 1:
-            first = records["hashes"][:, 0].copy()
-            # The last split takes what is left, whatever the largest value is.
-            end = len(first) if split == splits - 1 else int(np.searchsorted(first, high))
-            records = records[int(np.searchsorted(first, low)) : end]
+        records = _bucket(work, index, bucket, check=split == 0)
+        first = records["hashes"]
+        records = records[rows_of_part(len(records), lambda row, first=first: int(first[row, 0]), bounds, split)]  # type: ignore[misc]
         hashes.append(np.ascontiguousarray(records["hashes"]))
         numbers.append(records["row"].astype(np.uint64) + work.offsets[index])
     row, number = np.concatenate(hashes), np.concatenate(numbers)
@@ -193,7 +220,7 @@ def match(work: Work, part: int) -> None:
     edges, near = matches(row, number)
     store.commit(
         work.folder(f"{NAME}.match", part),
-        {"edges": edges, "near": near},
+        {"edges": edges, "near": near, "members": np.unique(edges)},
         {"records": len(number)},
     )
 

@@ -64,6 +64,27 @@ class Processes:
             self._notes.log(f"done {name}")
 
 
+class Alone:
+    """This process and nobody else, which says nothing."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def each(self, _: str, job: Job, numbers: Iterable[int], __: str, done: Callable[[int], bool]) -> None:
+        """The pieces that are left, one after the other."""
+        for number in numbers:
+            if not done(number):
+                job(self._work, number)
+
+    def once(self, _: str, job: Job, number: int, done: Callable[[], bool]) -> None:
+        """The one piece, unless it is done."""
+        if not done():
+            job(self._work, number)
+
+    def note(self, text: str) -> None:
+        """Nobody is told."""
+
+
 @contextmanager
 def processes_here(workers: int, work: Work, notes: Notes, stop: StopRequest) -> Iterator[Processes]:
     """`workers` processes of this machine, 0: this one alone."""

@@ -21,7 +21,7 @@ from pipelines.dedup.methods import method
 from pipelines.dedup.work import Work
 
 FILE = "duplicates.parquet"
-_ROWS = 200_000
+_ROWS = 50_000
 _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("removed_id", pa.string()),
     pa.field("removed_source", pa.string()),

@@ -18,7 +18,6 @@ from pipelines.dedup.documents import Table, read_documents
 from pipelines.dedup.sentence_rounds import settle
 from pipelines.dedup.sentence_spans import sentence_language
 from pipelines.dedup.sentence_text import sentences_of, windows
-from pipelines.dedup.survivors import ranks
 from pipelines.dedup.work import CANARY_ROWS, Work
 
 __all__ = ["match", "num_parts", "num_records", "scan", "settle", "similarity"]
@@ -151,7 +150,7 @@ def _order(work: Work, group: np.ndarray, number: np.ndarray) -> tuple[np.ndarra
     inverse = inverse.reshape(-1)
     table = Table(work)
     outside = table.is_outside(documents)
-    rank = ranks(table.sources(documents), work.plan.config.priority)
+    rank = table.ranks(documents)
     length = table.column("length", documents).astype(np.int64)
     order = np.lexsort((-length, rank, ~outside))
     keys = np.stack([~outside, rank, -length], axis=1)[order]
@@ -164,10 +163,8 @@ def _order(work: Work, group: np.ndarray, number: np.ndarray) -> tuple[np.ndarra
     asked = np.unique(np.concatenate([inverse[alike][1:][tied], inverse[alike][:-1][tied]]))
     if len(asked):
         numbers = documents[asked]
-        runs = {run.path: i for i, run in enumerate(work.plan.runs)}
-        names = zip(
-            table.names(numbers), table.sources(numbers), (runs.get(r, 0) for r in table.runs(numbers)), strict=True
-        )
+        runs = table.run_places(numbers).tolist()
+        names = zip(table.names(numbers), table.sources(numbers), runs, strict=True)
         tie = np.zeros(len(documents), np.int64)
         tie[asked[[i for _, i in sorted((name, i) for i, name in enumerate(names))]]] = np.arange(1, len(asked) + 1)
         order = np.lexsort((tie, place))

@@ -3,12 +3,15 @@
 Fingerprints are those of the package `simhash`: 4-character pieces of the lower-cased text without punctuation and
 white space, as it makes them. The index is exact: a fingerprint is cut into max_distance + 1 bands, and two that differ
 in no more bits are equal in one band at least (Manku, Jain, Das Sarma 2007, "Detecting near-duplicates for web
-crawling"). A band is a part; a worker holds 12 bytes a document of the corpus and 100 while it compares. Disk: 12 bytes
-a document. Gives up: texts above `max_chars`, where different texts on one subject come too close, and those below
-`min_chars`; both are counted.
+crawling"). A band is a part, or several where it has more than `PART_RECORDS` records (ranges.py), so that a worker's
+memory does not grow with the corpus: 110 bytes a record at the peak. Disk: 12 bytes a document and band. Gives up:
+texts above `max_chars`, where different texts on one subject come too close, and those below `min_chars`, both are
+counted; and time in proportion to the corpus: what is equal in a band is compared pair by pair, and of 10^8 texts
+1,500 are.
 """
 
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 from simhash import Simhash
@@ -17,9 +20,16 @@ from pipelines.dedup import store
 from pipelines.dedup.canaries import canary_texts
 from pipelines.dedup.config import SimhashConfig
 from pipelines.dedup.documents import read_documents
+from pipelines.dedup.ranges import Column, even_bounds, rows_of_part
 from pipelines.dedup.work import Work
 
+if TYPE_CHECKING:
+    from pipelines.dedup.stages import Crew
+
 NAME = "simhash"
+BOUNDS = "simhash.bounds"
+PART_RECORDS = 2_000_000
+_RECORD = np.dtype([("fingerprint", "<u8"), ("row", "<u4")])
 _WORD_CHARS = re.compile(r"\w+")
 # Number of bits of every 16-bit number; numpy has a function for that only since 2.0.
 _ONES = np.array([bin(number).count("1") for number in range(1 << 16)], np.uint8)
@@ -51,7 +61,7 @@ def distance(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def scan(work: Work, index: int) -> None:
-    """The fingerprints of one file: arrays `fingerprint` and `row`."""
+    """The fingerprints of one file: for each band an array of records (fingerprint, row) in its order."""
     file, config = work.plan.files[index], work.plan.config
     active = work.active_rows(index, before=NAME)
     found: list[tuple[int, int]] = []
@@ -68,39 +78,84 @@ def scan(work: Work, index: int) -> None:
             found.append((fingerprint(document["text"]), row))
     for i, text in enumerate(canary_texts(NAME, index, work.layout.fingerprint, config)):
         found.append((fingerprint(text), file.lines + i))
+    records = np.array(found, _RECORD)
+    bands = range(num_bands(config.simhash))
     store.commit(
         work.folder(f"{NAME}.scan", index),
-        {
-            "fingerprint": np.array([value for value, _ in found], np.uint64),
-            "row": np.array([row for _, row in found], np.uint32),
-        },
+        {_band_name(band): records[np.argsort(_keys(records, band, config.simhash), kind="stable")] for band in bands},
         {"records": len(found), "skipped_short": short, "skipped_long": long},
     )
 
 
+def num_bands(config: SimhashConfig) -> int:
+    """Into how many bands a fingerprint is cut: with no more different bits than that, one has none of them."""
+    return config.max_distance + 1
+
+
+def _band_name(band: int) -> str:
+    return f"band_{band:02d}"
+
+
+def band_keys(fingerprints: np.ndarray, band: int, config: SimhashConfig) -> np.ndarray:
+    """The bits of one band, as a number."""
+    low, high = (64 * edge // num_bands(config) for edge in (band, band + 1))
+    return (fingerprints >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+
+
+def _keys(records: np.ndarray, band: int, config: SimhashConfig) -> np.ndarray:
+    return band_keys(records["fingerprint"], band, config)
+
+
+def _splits(work: Work) -> int:
+    return max(1, -(-int(work.offsets[-1]) // PART_RECORDS))
+
+
 def num_parts(work: Work) -> int:
-    """Every band is a part."""
-    return work.plan.config.simhash.max_distance + 1
+    """Every band is a part, or several where it is large."""
+    return num_bands(work.plan.config.simhash) * _splits(work)
+
+
+def prepare(work: Work, crew: "Crew") -> None:
+    """Between scan and match: where bands are cut, if they are."""
+    from pipelines.dedup.stages import stage
+
+    if _splits(work) > 1:
+        stage(work, crew, BOUNDS, find_bounds, range(num_bands(work.plan.config.simhash)), "bands")
+
+
+def find_bounds(work: Work, band: int) -> None:
+    """Keys at which one band is cut into parts of about as many records: array `first`."""
+    config = work.plan.config.simhash
+
+    def column(records: np.ndarray) -> Column:
+        return len(records), lambda places: _keys(records[places], band, config)
+
+    columns = [column(_band(work, index, band, check=False)) for index, _ in work.files()]
+    store.commit(work.folder(BOUNDS, band), {"first": even_bounds(columns, _splits(work))}, {})
+
+
+def _band(work: Work, index: int, band: int, *, check: bool) -> np.ndarray:
+    return store.load(work.folder(f"{NAME}.scan", index), _band_name(band), check=check)
 
 
 def match(work: Work, part: int) -> None:
     """Pairs that are near each other and equal in one band: array `edges`."""
-    values, numbers = _all(work, check=part == 0)
-    store.commit(
-        work.folder(f"{NAME}.match", part),
-        {"edges": near_pairs(values, numbers, part, work.plan.config.simhash)},
-        {"records": len(values)},
-    )
-
-
-def _all(work: Work, *, check: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    config, splits = work.plan.config.simhash, _splits(work)
+    band, split = divmod(part, splits)
+    bounds = store.load(work.folder(BOUNDS, band), "first") if splits > 1 else np.empty(0, np.uint64)
     values, numbers = [], []
     for index, _ in work.files():
-        folder = work.folder(f"{NAME}.scan", index)
-        values.append(np.asarray(store.load(folder, "fingerprint", check=check)))
-        rows = np.asarray(store.load(folder, "row", check=check))
-        numbers.append(rows.astype(np.uint64) + work.offsets[index])
-    return np.concatenate(values), np.concatenate(numbers)
+        records = _band(work, index, band, check=split == 0)
+
+        def key(row: int, records: np.ndarray = records) -> int:
+            return int(_keys(records[row : row + 1], band, config)[0])
+
+        records = records[rows_of_part(len(records), key, bounds, split)]
+        values.append(records["fingerprint"].copy())
+        numbers.append(records["row"].astype(np.uint64) + work.offsets[index])
+    seen = sum(map(len, values))
+    edges = near_pairs(np.concatenate(values), np.concatenate(numbers), band, config)
+    store.commit(work.folder(f"{NAME}.match", part), {"edges": edges}, {"records": seen})
 
 
 def near_pairs(values: np.ndarray, numbers: np.ndarray, band: int, config: SimhashConfig) -> np.ndarray:
@@ -113,8 +168,7 @@ def near_pairs(values: np.ndarray, numbers: np.ndarray, band: int, config: Simha
     again = np.append(False, values[1:] == values[:-1])
     found = [np.stack([numbers[:-1][again[1:]], numbers[1:][again[1:]]], axis=1)]
     values, numbers = values[~again], numbers[~again]
-    low, high = (64 * edge // (config.max_distance + 1) for edge in (band, band + 1))
-    key = (values >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+    key = band_keys(values, band, config)
     order = np.argsort(key, kind="stable")
     key, values, numbers = key[order], values[order], numbers[order]
     places = np.arange(len(key))
@@ -131,7 +185,8 @@ def near_pairs(values: np.ndarray, numbers: np.ndarray, band: int, config: Simha
 
 def num_records(work: Work) -> int:
     """Records that all parts together must have seen."""
-    return num_parts(work) * sum(store.totals(work.folder(f"{NAME}.scan", i))["records"] for i, _ in work.files())
+    bands = num_bands(work.plan.config.simhash)
+    return bands * sum(store.totals(work.folder(f"{NAME}.scan", i))["records"] for i, _ in work.files())
 
 
 def similarity(work: Work, pairs: np.ndarray) -> np.ndarray:

@@ -67,6 +67,8 @@ def all_stages(work: Work, crew: Crew) -> None:
     for place, name in enumerate(work.methods):
         module = method(name)
         stage(work, crew, f"{name}.scan", module.scan, every, "files")
+        if hasattr(module, "prepare"):
+            module.prepare(work, crew)
         stage(work, crew, f"{name}.match", module.match, range(module.num_parts(work)), "parts")
         if hasattr(module, "settle"):
             module.settle(work, crew)

@@ -80,6 +80,12 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+@lru_cache(maxsize=100_000)
+def _digest_of(path: Path, _mtime_ns: int, _inode: int, _size: int) -> str:
+    # Every file asks what was decided about it of the same few arrays.
+    return _digest(path)
+
+
 def is_committed(folder: Path) -> bool:
     """Whether the folder is there, whole."""
     return (folder / TOTALS).is_file()
@@ -101,9 +107,9 @@ def _description(folder: Path) -> dict[str, Any]:
         ) from None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=20_000)
 def _read_description(path: Path, _mtime_ns: int, _inode: int, _size: int) -> dict[str, Any]:
-    # A part reads one bucket of every file, so each description is asked for many times.
+    # A part reads one bucket of every file, in turn; a cache of fewer descriptions than files would never be hit.
     data: dict[str, Any] = json.loads(path.read_bytes())
     data["totals"], data["files"]
     return data
@@ -115,7 +121,8 @@ def has(folder: Path, name: str) -> bool:
 
 
 def load(folder: Path, name: str, *, check: bool = True) -> np.ndarray:
-    """One array of a committed folder, mapped from disk, read only. `check` compares its digest (reads it whole).
+    """One array of a committed folder, mapped from disk, read only. `check` compares its digest (reads it whole, once
+    in a process as long as the file is not touched).
 
     Raises WorkFileError when the file is not the one that was committed.
     """
@@ -123,12 +130,13 @@ def load(folder: Path, name: str, *, check: bool = True) -> np.ndarray:
     path = folder / name
     if said is None or not path.is_file():
         raise WorkFileError(f"{path}: is missing; remove the folder {folder} and run the same command again")
-    size = path.stat().st_size
+    stat = path.stat()
+    size = stat.st_size
     if size != said["size"]:
         raise WorkFileError(
             f"{path}: has {size:,} bytes, {said['size']:,} were written; remove its folder and run again"
         )
-    if check and _digest(path) != said["xxh3"]:
+    if check and _digest_of(path, stat.st_mtime_ns, stat.st_ino, size) != said["xxh3"]:
         raise WorkFileError(f"{path}: is not what was written; remove its folder and run the same command again")
     dtype = _dtype(said["dtype"])
     return np.memmap(path, dtype=dtype, mode="r") if size else np.empty(0, dtype)

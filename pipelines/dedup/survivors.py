@@ -3,10 +3,13 @@
 A function of the documents alone: the same for any order, number of tasks or files. Gives up: judging quality.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
 import numpy as np
+
+# Names that are in memory at a time, about 300 bytes each.
+NAMES = 100_000
 
 
 def ranks(sources: list[str], priority: list[str]) -> np.ndarray:
@@ -17,7 +20,7 @@ def ranks(sources: list[str], priority: list[str]) -> np.ndarray:
     )
 
 
-Names = Callable[[np.ndarray], list[tuple[str, ...]]]
+Names = Callable[[np.ndarray], list[tuple[str, str, int]]]
 
 
 def best_first(
@@ -33,10 +36,22 @@ def best_first(
     same = (values[:, 1:] == values[:, :-1]).all(axis=0)
     tied = np.append(same, False) | np.append(False, same)
     places = np.flatnonzero(tied)
-    group = np.cumsum(~np.append(False, same))[places].tolist() if len(places) else []
-    by_name = sorted(zip(group, names(order[places]), order[places].tolist(), strict=True)) if group else []
-    order[places] = [place for _, _, place in by_name]
+    group = np.cumsum(~np.append(False, same))[places] if len(places) else places
+    for some in _whole_groups(group):
+        here = order[places[some]]
+        by_name = sorted(zip(group[some].tolist(), names(here), here.tolist(), strict=True))
+        order[places[some]] = [place for _, _, place in by_name]
     return order
+
+
+def _whole_groups(groups: np.ndarray) -> Iterator[slice]:
+    """Slices of about `NAMES` members, none of which cuts a group; groups stand one after the other."""
+    start = 0
+    while start < len(groups):
+        last = groups[min(start + NAMES, len(groups)) - 1]
+        end = start + int(np.searchsorted(groups[start:], last, side="right"))
+        yield slice(start, end)
+        start = end
 
 
 def survivors(
@@ -67,9 +82,9 @@ def survivors(
     num_tied = np.bincount(of_cluster[tied], minlength=len(firsts))
     contested = tied & (num_tied[of_cluster] > 1)
     places, groups = order[contested], of_cluster[contested]
-    if len(places):
-        winners: dict[int, tuple[tuple[str, ...], int]] = {}
-        for place, group, name in zip(places.tolist(), groups.tolist(), names(places), strict=True):
+    for some in _whole_groups(groups):
+        winners: dict[int, tuple[tuple[str, str, int], int]] = {}
+        for place, group, name in zip(places[some].tolist(), groups[some].tolist(), names(places[some]), strict=True):
             if group not in winners or name < winners[group][0]:
                 winners[group] = (name, place)
         for group, (_, place) in winners.items():

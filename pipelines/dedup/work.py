@@ -52,9 +52,13 @@ class Work:
         """Every file with its number."""
         return enumerate(self.plan.files)
 
-    def own_files(self) -> list[int]:
+    @cached_property
+    def _own_files(self) -> tuple[int, ...]:
+        return tuple(i for i, file in self.files() if not self.plan.is_against(file))
+
+    def own_files(self) -> tuple[int, ...]:
         """Files that will be written again; the others are of --against runs."""
-        return [i for i, file in self.files() if not self.plan.is_against(file)]
+        return self._own_files
 
     def file_of(self, numbers: np.ndarray) -> np.ndarray:
         """Which file each document is in."""

@@ -121,8 +121,7 @@ def _sizes(work: Work, index: int) -> np.ndarray:
     """For each row how many documents it stands for."""
     unit = np.asarray(store.load(work.folder("index", index), "unit"))
     sizes = np.ones(len(unit), np.int64)
-    numbers, found = cluster_sizes(work)
     first, end = work.offsets[index], work.offsets[index + 1]
-    low, high = np.searchsorted(numbers, first), np.searchsorted(numbers, end)
-    sizes[(numbers[low:high] - first).astype(np.int64)] = found[low:high]
+    numbers, found = cluster_sizes(work, int(first), int(end))
+    sizes[(numbers - first).astype(np.int64)] = found
     return sizes[unit]

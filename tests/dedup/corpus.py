@@ -21,6 +21,7 @@ from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.documents import index_file
 from pipelines.dedup.inputs import freeze
 from pipelines.dedup.methods import method
+from pipelines.dedup.processes import Alone
 from pipelines.dedup.store import is_committed
 from pipelines.dedup.work import Work
 from pipelines.ledger import TaskRecord, ledger_line
@@ -172,5 +173,7 @@ def scan_all(work: Work, name: str) -> None:
 
 def match_all(work: Work, name: str) -> None:
     """Every part of a method."""
+    if hasattr(method(name), "prepare"):
+        method(name).prepare(work, Alone(work))
     for part in range(method(name).num_parts(work)):
         method(name).match(work, part)
