@@ -165,7 +165,7 @@ def near_pairs(values: np.ndarray, numbers: np.ndarray, band: int, config: Simha
     """
     order = np.argsort(values, kind="stable")
     values, numbers = values[order], numbers[order]
-    again = np.append(False, values[1:] == values[:-1])
+    again = np.append(False, values[1:] == values[:-1])[: len(values)]
     found = [np.stack([numbers[:-1][again[1:]], numbers[1:][again[1:]]], axis=1)]
     values, numbers = values[~again], numbers[~again]
     key = band_keys(values, band, config)

@@ -31,6 +31,11 @@ def test_a_text_that_repeats_one_piece_has_a_fingerprint() -> None:
     assert _Wide(text).value == Simhash(text).value
 
 
+def test_an_empty_part_has_no_pair() -> None:
+    empty = np.empty(0, np.uint64)
+    assert near_pairs(empty, empty, 0, SimhashConfig()).shape == (0, 2)
+
+
 @given(
     st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=6),
     st.lists(st.tuples(st.integers(0, 5), st.sets(st.integers(0, 63), max_size=5)), max_size=20),
