@@ -2,7 +2,7 @@
 
     python benchmarks/dedup_scale.py ../shared/data
 
-Files of `DOCUMENTS` short documents each (dedup_corpus.py), 200 to 3,200 of them, and parts of `PART_RECORDS` records,
+Files of `DOCUMENTS` short documents each (dedup_corpus.py), 100 to 1,200 of them, and parts of `PART_RECORDS` records,
 so that a small corpus has as many files and parts as a large one; the real stages in one process. What is printed are
 CPU microseconds a document: the same in every column where a stage does not look at all files for each file, or at all
 records for each part. Beside them how full the fullest part is, of `PART_RECORDS`: that is what bounds the memory.
@@ -31,7 +31,7 @@ from pipelines.dedup.work import Job, Work
 from pipelines.run_layout import RunLayout
 from pipelines.writers import Sink
 
-FILES = (200, 800, 3200)
+FILES = (100, 400, 1200)
 DOCUMENTS = 20
 PART_RECORDS = 1000
 SOURCE = "bench/pieces"

@@ -7,13 +7,14 @@ datatrove's byte for byte. Gives up: compression; work files live as long as the
 
 import errno
 import json
+import mmap
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import xxhash
@@ -128,9 +129,18 @@ def load(folder: Path, name: str, *, check: bool = True) -> np.ndarray:
     """
     said = _description(folder)["files"].get(name)
     path = folder / name
-    if said is None or not path.is_file():
+    try:
+        handle = None if said is None else open(path, "rb")
+    except OSError:
+        handle = None
+    if said is None or handle is None:
         raise WorkFileError(f"{path}: is missing; remove the folder {folder} and run the same command again")
-    stat = path.stat()
+    with handle:
+        return _mapped(path, handle, said, check)
+
+
+def _mapped(path: Path, handle: BinaryIO, said: Mapping[str, Any], check: bool) -> np.ndarray:
+    stat = os.fstat(handle.fileno())
     size = stat.st_size
     if size != said["size"]:
         raise WorkFileError(
@@ -139,7 +149,10 @@ def load(folder: Path, name: str, *, check: bool = True) -> np.ndarray:
     if check and _digest_of(path, stat.st_mtime_ns, stat.st_ino, size) != said["xxh3"]:
         raise WorkFileError(f"{path}: is not what was written; remove its folder and run the same command again")
     dtype = _dtype(said["dtype"])
-    return np.memmap(path, dtype=dtype, mode="r") if size else np.empty(0, dtype)
+    if not size:
+        return np.empty(0, dtype)
+    # As numpy.memmap does it, in a third of the time: a part maps an array of every file.
+    return np.frombuffer(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ), dtype)
 
 
 def clear_unfinished(folder: Path) -> None:
