@@ -130,13 +130,12 @@ def load(folder: Path, name: str, *, check: bool = True) -> np.ndarray:
     said = _description(folder)["files"].get(name)
     path = folder / name
     try:
-        handle = None if said is None else open(path, "rb")
-    except OSError:
-        handle = None
-    if said is None or handle is None:
-        raise WorkFileError(f"{path}: is missing; remove the folder {folder} and run the same command again")
-    with handle:
-        return _mapped(path, handle, said, check)
+        if said is not None:
+            with open(path, "rb") as handle:
+                return _mapped(path, handle, said, check)
+    except (FileNotFoundError, IsADirectoryError):
+        pass
+    raise WorkFileError(f"{path}: is missing; remove the folder {folder} and run the same command again")
 
 
 def _mapped(path: Path, handle: BinaryIO, said: Mapping[str, Any], check: bool) -> np.ndarray:
