@@ -107,8 +107,9 @@ bench-all: bench
 	$(BIN)/python benchmarks/fast_gopher.py en vi --documents 20000 --stock-every 50
 	$(BIN)/python benchmarks/fast_minhash.py en vi --documents 5000
 	$(BIN)/python benchmarks/html_extraction.py
-	$(BIN)/python benchmarks/dedup.py speed ../shared/data
-	$(BIN)/python benchmarks/dedup.py memory ../shared/data
+	$(BIN)/python benchmarks/dedup.py speed ../shared/data --output benchmarks/results/dedup_speed.md
+	$(BIN)/python benchmarks/dedup.py memory ../shared/data --output benchmarks/results/dedup_memory.md
+	$(BIN)/python benchmarks/dedup_sentence.py
 	$(BIN)/python benchmarks/dedup_peers.py ../shared/data
 	$(BIN)/python benchmarks/spam_table.py
 	$(BIN)/python benchmarks/vietnamese_profile.py
