@@ -40,6 +40,7 @@ def run_ours(warm_up: Path, run: Path, min_similarity: float | None, result: Pat
     """Deduplicate `run` by the public call, and write down who went for whom."""
     from pipelines.dedup.config import DedupConfig, MinhashConfig
     from pipelines.dedup.run import run_dedup
+    from pipelines.memory import peak_memory_bytes
 
     config = DedupConfig(methods=["minhash"], minhash=MinhashConfig(min_similarity=min_similarity))
 
@@ -54,7 +55,7 @@ def run_ours(warm_up: Path, run: Path, min_similarity: float | None, result: Pat
             labels[places[row["removed_id"]]] = places[row["kept_id"]]
         return labels
 
-    found = measured(call, warm_up, run)
+    found = measured(call, warm_up, run, peak_memory_bytes)
     result.write_text(json.dumps(found), encoding="utf-8")
 
 

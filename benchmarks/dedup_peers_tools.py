@@ -122,29 +122,38 @@ TOOLS: dict[str, tuple[str, Callable[[Path, bool], Labels], bool]] = {
 }
 
 
-def usage() -> tuple[float, int]:
+def own_peak() -> int:
+    """Most bytes that this process has held. ru_maxrss counts what its parent held when it was started, VmHWM not."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+def usage(peak: Callable[[], int]) -> tuple[float, int]:
     """(CPU seconds of this process and its children, bytes of the largest of them at its peak)."""
     both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    # ru_maxrss of a process counts what its parent held when it was started; VmHWM (Linux) does not.
-    own = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert own
-    return sum(one.ru_utime + one.ru_stime for one in both), max(int(own[1]), both[1].ru_maxrss) * 1024
+    return sum(one.ru_utime + one.ru_stime for one in both), max(peak(), both[1].ru_maxrss * 1024)
 
 
-def measured(call: Callable[[Path], Labels], warm_up: Path, path: Path) -> dict[str, object]:
-    """Labels of `path`, CPU seconds and peak memory; imports and tables are loaded by `warm_up` before."""
+def measured(
+    call: Callable[[Path], Labels], warm_up: Path, path: Path, peak: Callable[[], int] = own_peak
+) -> dict[str, object]:
+    """Labels of `path`, CPU seconds and peak memory; imports and tables are loaded by `warm_up` before.
+
+    peak: bytes of this process at its peak, for a tool that lets the kernel count anew.
+    """
     call(warm_up)
-    start_cpu, start_bytes = usage()
+    start_cpu, start_bytes = usage(peak)
     started = time.perf_counter()
     labels = call(path)
-    cpu, peak = usage()
+    cpu, most = usage(peak)
     return {
         "labels": labels,
         "cpu_seconds": cpu - start_cpu,
         "wall_seconds": time.perf_counter() - started,
         "start_cpu_seconds": start_cpu,
         "start_bytes": start_bytes,
-        "peak_bytes": peak,
+        "peak_bytes": most,
     }
 
 

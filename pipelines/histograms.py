@@ -7,7 +7,7 @@ keep (words, repetitions); `pipelines.report.sample` measures those on a sample.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -158,6 +158,33 @@ class Kept(_Counter):
     name = "📊 Kept"
 
 
+class Tally:
+    """What `Drawn` and `Kept` count, of documents that pass no steps. `languages` as for those."""
+
+    def __init__(self, languages: Sequence[str] | None = None) -> None:
+        self._told_apart, self.known = languages is not None, frozenset(languages or ())
+        self._counts: defaultdict[str, _Counts] = defaultdict(_Counts)
+
+    def add(self, metadata: Mapping[str, Any], length: int) -> None:
+        """One document with a text of so many characters."""
+        counts = self._counts[language_of(metadata, self.known)]
+        counts.documents += 1
+        counts.length[(length * length).bit_length()] += 1
+        score = metadata.get("language_score")
+        if self._told_apart and type(score) is float and 0.0 <= score < 1.02:
+            counts.score[int(score * SCORE_BINS)] += 1
+
+    def histograms(self) -> dict[str, Histogram]:
+        """What was counted, by language."""
+        return {language: counts.histogram() for language, counts in self._counts.items()}
+
+
+def language_of(metadata: Mapping[str, Any], known: frozenset[str]) -> str:
+    """Which of the languages that are told apart a document counts for, `OTHER` for none of them."""
+    language = metadata.get("language")
+    return language if type(language) is str and language in known else OTHER
+
+
 def languages_of(filters: Iterable[PipelineStep]) -> tuple[str, ...] | None:
     """The languages that language filters let through, as their models spell them in metadata; None: no such filter."""
     found: dict[str, None] = {}
@@ -180,9 +207,7 @@ class Dropped:
         return partial(self._count, family)
 
     def _count(self, family: str, document: Any, rule: str | None) -> None:
-        language = document.metadata.get("language")
-        known = type(language) is str and language in self.known
-        self.counts[language if known else OTHER, family, rule] += 1
+        self.counts[language_of(document.metadata, self.known), family, rule] += 1
 
     def by_language(self) -> ByLanguage:
         """What was counted."""

@@ -25,8 +25,34 @@ MOST_DOCUMENTS = 250
 PROCESS, LATER = "the process, libraries", "later documents, all steps"
 
 
+# The highest peak of this process that the kernel has been told to forget.
+_forgotten = 0
+
+
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held, in bytes.
+    """The most memory that this process has held, in bytes."""
+    return max(_forgotten, peak_since_forgotten())
+
+
+def forget_peak() -> bool:
+    """Let the kernel count this process's peak from now on; False where it does not (other systems than Linux).
+
+    What it has counted so far is kept here. Others who ask the kernel (`/usr/bin/time`) see the later peak alone.
+    """
+    global _forgotten
+    before = peak_memory_bytes()
+    try:
+        # 5 sets VmHWM to what is held now (Linux: Documentation/filesystems/proc.rst).
+        with open("/proc/self/clear_refs", "wb", buffering=0) as handle:
+            handle.write(b"5")
+    except OSError:
+        return False
+    _forgotten = before
+    return True
+
+
+def peak_since_forgotten() -> int:
+    """The most memory that this process has held since `forget_peak`, in bytes.
 
     Linux: VmHWM. `ru_maxrss` begins at what the process that started this one held, and elsewhere has to do (in bytes
     on macOS, in kB on others).

@@ -7,8 +7,9 @@ command.
 import hashlib
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -110,7 +111,10 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def check_file(layout: RunLayout, record: TaskRecord, ids: "array[int]") -> list[str]:
+def check_file(
+    layout: RunLayout, record: TaskRecord, ids: "array[int]", seen: Callable[[dict[str, Any]], None] | None = None
+) -> list[str]:
+    """What is wrong with the file of a task; appends hashes of ids. `seen` is called with each document."""
     assert record.file is not None
     name = record.file.path
     path = layout.output_folder / name
@@ -128,6 +132,8 @@ def check_file(layout: RunLayout, record: TaskRecord, ids: "array[int]") -> list
                 document = orjson.loads(line)
                 text_bytes += len(document["text"].encode())
                 ids.append(xxhash.xxh3_64_intdigest(document["id"].encode()))
+                if seen is not None:
+                    seen(document)
             except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
                 bad += 1
     except (OSError, SourceError) as error:

@@ -33,7 +33,7 @@ def work_on_piece(
     started = time.perf_counter()
     attempt = replace(work.layout, attempt=f"{number:05d}.{claim.number}")
     try:
-        run_job(replace(work, layout=attempt, fence=claim.require), job, number)
+        run_job(replace(work, layout=attempt, fence=claim.require), stage, job, number)
     except (SourceError, UserError) as error:
         reason = str(error)
         claim.end("failed" if claim.is_newest else "overtaken", reason)

@@ -86,23 +86,29 @@ def disk_bytes(plan: DedupPlan) -> int:
 
 def worker_bytes(plan: DedupPlan) -> int:
     """Peak of one worker, long documents apart: a part in memory, which has an upper bound."""
+    return max(stage_bytes(plan).values())
+
+
+def stage_bytes(plan: DedupPlan) -> dict[str, int]:
+    """The same by stage, of those that go file by file or part by part."""
     from pipelines.dedup import exact, minhash, sentence, simhash
 
-    most = 0
+    more = dict.fromkeys(("index", *(f"{name}.scan" for name in plan.config.methods), "write"), 0)
     if "exact" in plan.config.methods:
-        most = max(most, EXACT_BYTES * min(plan.num_documents, exact.PART_RECORDS))
+        more["exact.match"] = EXACT_BYTES * min(plan.num_documents, exact.PART_RECORDS)
     if "minhash" in plan.config.methods:
         record = MINHASH_BYTES_PER_HASH * plan.config.minhash.hashes_per_bucket
-        most = max(most, record * min(plan.num_documents, minhash.PART_RECORDS))
+        more["minhash.match"] = record * min(plan.num_documents, minhash.PART_RECORDS)
         # The signatures of one file, which grow with it.
         hashes = plan.config.minhash.num_buckets * plan.config.minhash.hashes_per_bucket
-        most = max(most, hashes * plan.config.minhash.precision // 8 * 5 // 4 * max(f.lines for f in plan.files))
+        lines = max(f.lines for f in plan.files)
+        more["minhash.scan"] = hashes * plan.config.minhash.precision // 8 * 5 // 4 * lines
     if "simhash" in plan.config.methods:
-        most = max(most, SIMHASH_BYTES * min(plan.num_documents, simhash.PART_RECORDS))
+        more["simhash.match"] = SIMHASH_BYTES * min(plan.num_documents, simhash.PART_RECORDS)
     if "sentence" in plan.config.methods:
         windows = sum(file.text_bytes for file in plan.files) // sentence.BYTES_PER_WINDOW
-        most = max(most, SENTENCE_BYTES * min(windows, sentence.PART_RECORDS))
-    return WORKER_BYTES + most
+        more["sentence.match"] = SENTENCE_BYTES * min(windows, sentence.PART_RECORDS)
+    return {stage: WORKER_BYTES + num_bytes for stage, num_bytes in more.items()}
 
 
 def explain_text(data: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines.compression import OutputConfig
 from pipelines.dedup.config import DedupConfig
+from pipelines.dedup.languages import languages_in
 from pipelines.errors import UserError
 from pipelines.ledger import TaskRecord
 from pipelines.manifest import deciding_versions
@@ -60,7 +61,11 @@ class InputFile(BaseModel):
 
 
 class InputSource(BaseModel):
-    """One source of the run that is deduplicated."""
+    """One source of the run that is deduplicated.
+
+    `told_apart`: a language filter has looked at its documents; `languages`: those that its ledger tells apart, None
+    where that has no counts by language.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -69,6 +74,8 @@ class InputSource(BaseModel):
     language: str | None
     tasks: int
     description: dict[str, Any]
+    told_apart: bool = False
+    languages: tuple[str, ...] | None = None
 
 
 class DedupPlan(BaseModel):
@@ -130,14 +137,19 @@ def freeze(
         runs.append(InputRun(path=str(folder.absolute()), fingerprint=manifest["fingerprint"], against=number > 0))
         if number == 0:
             output = _output_of(folder, manifest)
-            dirs = {record.source: record.output_dir for record in records}
-            sources = [
-                InputSource(
-                    source=item["source"], output_dir=dirs[item["source"]], language=languages.get(item["source"]),
-                    tasks=item["tasks"], description=item,
-                )
-                for item in manifest["sources"]
-            ]  # fmt: skip
+            filtered = _filtered_by_language(folder)
+            by_source: dict[str, list[TaskRecord]] = {}
+            for record in records:
+                by_source.setdefault(record.source, []).append(record)
+            for item in manifest["sources"]:
+                key = item["source"]
+                own = by_source[key]
+                sources.append(
+                    InputSource(
+                        source=key, output_dir=own[0].output_dir, language=languages.get(key), tasks=item["tasks"],
+                        description=item, told_apart=key in filtered, languages=languages_in(own),
+                    )
+                )  # fmt: skip
         files += [
             InputFile(
                 run=number, source=record.source, output_dir=record.output_dir, rank=record.rank,
@@ -206,9 +218,22 @@ def finished_run(folder: Path) -> tuple[dict[str, Any], list[TaskRecord], dict[s
     plan = read_json(run_dir / "plan.json") or {}
     for planned in plan.get("sources", ()):
         entry = planned["source"]
-        label = entry.get("label") or entry.get("config") or "default"
-        languages[f"{entry['name']}/{label}"] = entry.get("language")
+        languages[_key(entry)] = entry.get("language")
     return manifest, records, languages
+
+
+def _filtered_by_language(folder: Path) -> set[str]:
+    """The sources at whose documents a language filter has looked, in this run or in the one that it deduplicates."""
+    deduplicated = read_json(folder / RUN_DIR / "dedup.json") or {}
+    found = {source["source"] for source in deduplicated.get("sources", ()) if source.get("told_apart")}
+    for planned in (read_json(folder / RUN_DIR / "plan.json") or {}).get("sources", ()):
+        if any(spec["name"] == "language" for spec in planned["filters"]):
+            found.add(_key(planned["source"]))
+    return found
+
+
+def _key(entry: dict[str, Any]) -> str:
+    return f"{entry['name']}/{entry.get('label') or entry.get('config') or 'default'}"
 
 
 def plan_fingerprint_data(plan: DedupPlan) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO
 
+from pipelines.dedup.spent import measured
 from pipelines.dedup.work import Job, Work, open_work
 from pipelines.errors import SourceError, UserError
 from pipelines.executors import without_secrets
@@ -42,8 +43,10 @@ class Pool:
         self._lifeline: Connection | None = None
         self._log_path = log_path
 
-    def run(self, job: Job, numbers: Iterable[int], done: Callable[[int], None] = lambda _: None) -> None:
-        """Do a job for every number; `done` is called after each.
+    def run(
+        self, stage: str, job: Job, numbers: Iterable[int], done: Callable[[int], None] = lambda _: None
+    ) -> None:  # fmt: skip
+        """Do a job of a stage for every number; `done` is called after each.
 
         Raises SourceError when one fails or a worker dies, Stopped on a signal.
         """
@@ -51,7 +54,7 @@ class Pool:
         if self.workers == 0 or not left:
             for number in left:
                 self._heed()
-                run_job(self.work, job, number)
+                run_job(self.work, stage, job, number)
                 done(number)
             return
         futures: dict[Future[None], int] = {}
@@ -59,7 +62,7 @@ class Pool:
         try:
             executor = self._start()
             for number in left:
-                futures[executor.submit(_in_worker, job, number)] = number
+                futures[executor.submit(_in_worker, stage, job, number)] = number
             pending = set(futures)
             while pending:
                 finished, pending = wait(pending, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
@@ -104,10 +107,11 @@ class Pool:
             self._executor = None
 
 
-def run_job(work: Work, job: Job, number: int) -> None:
-    """One job; whatever goes wrong becomes a SourceError in plain words."""
+def run_job(work: Work, stage: str, job: Job, number: int) -> None:
+    """One job, measured; whatever goes wrong becomes a SourceError in plain words."""
     try:
-        job(work, number)
+        with measured(work.layout, stage, number):
+            job(work, number)
     except (SourceError, UserError):
         raise
     except MemoryError:
@@ -128,9 +132,9 @@ def _begin(layout: RunLayout, lifeline: Connection, log_path: str) -> None:
 _layouts: list[RunLayout] = []
 
 
-def _in_worker(job: Job, number: int) -> None:
+def _in_worker(stage: str, job: Job, number: int) -> None:
     try:
-        run_job(open_work(_layouts[0]), job, number)
+        run_job(open_work(_layouts[0]), stage, job, number)
     except SourceError as error:
         print(error, file=sys.stderr, flush=True)
         raise SourceError(str(error)) from None

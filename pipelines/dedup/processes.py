@@ -55,12 +55,12 @@ class Processes:
         """The pieces that are left, on the pool."""
         if left := [number for number in numbers if not done(number)]:
             with self._notes.stage(name, len(left), what) as finished:
-                self._pool.run(job, left, finished)
+                self._pool.run(name, job, left, finished)
 
     def once(self, name: str, job: Job, number: int, done: Callable[[], bool]) -> None:
         """In this process, unless it is done."""
         if not done():
-            run_job(self._work, job, number)
+            run_job(self._work, name, job, number)
             self._notes.log(f"done {name}")
 
 

@@ -24,6 +24,7 @@ from pipelines.dedup.near_misses import FILE as NEAR_MISSES
 from pipelines.dedup.near_misses import write_near_misses
 from pipelines.dedup.report import FILE, write_duplicates
 from pipelines.dedup.sentence_report import CUTS_FILE, SENTENCE, write_cuts
+from pipelines.dedup.spent import stages_so_far
 from pipelines.dedup.work import PLAN_FILE, Job, Work
 from pipelines.dedup.writer import is_written, write_empty_records, write_file
 from pipelines.errors import SourceError
@@ -111,9 +112,11 @@ def finish(work: Work, _: int) -> None:
     skipped = {name: _skipped(work, name) for name in work.methods}
     if work.plan.cache_dir is not None:
         add_segment(work, layout.fingerprint)
+    stages = [found.model_dump() for found in stages_so_far(layout)]
     write_atomically(
         layout.run_dir / "state.json",
-        json.dumps({"state": "complete", "skipped": skipped, "methods": list(work.methods)}, indent=1) + "\n",
+        json.dumps({"state": "complete", "skipped": skipped, "methods": list(work.methods), "stages": stages}, indent=1)
+        + "\n",
     )
     _write_manifest(layout, work.plan, "complete", records)
     # Everything else can be made again from the inputs, and costs a kilobyte a document.

@@ -9,7 +9,9 @@ cut they are looked at: sentence_verify.py.)
 from array import array
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,12 +20,14 @@ from pipelines.dedup import store
 from pipelines.dedup.cache import family_dir
 from pipelines.dedup.documents import identity, read_documents
 from pipelines.dedup.inputs import KIND, DedupPlan, beside, read_json
+from pipelines.dedup.languages_verify import tally_of, verify_languages
 from pipelines.dedup.report import FILE
 from pipelines.dedup.sentence_verify import verify_cuts
 from pipelines.dedup.stages import records_of
 from pipelines.dedup.work import PLAN_FILE, Work
 from pipelines.dedup.writer import FAMILY
 from pipelines.errors import SourceError, UserError
+from pipelines.histograms import Tally
 from pipelines.ledger import TaskRecord
 from pipelines.meter import Meter
 from pipelines.run_layout import RUN_DIR, RunLayout
@@ -84,16 +88,24 @@ def verify_dedup(work: Work, *, show_progress: bool = False) -> list[str]:
     problems = [f"{r.source} task {r.rank}: {problem}" for r in records for problem in r.problems()]
     problems += _rows(work, records)
     written: dict[str, np.ndarray] = {}
+    tallies: dict[tuple[str, int], Tally] = {}
     with Meter("verifying", sum(r.file.size for r in records if r.file), "bytes", show=show_progress) as meter:
         for record in records:
             names = array("Q")
+            tally = tally_of(work, record)
             if record.file is not None:
+                seen = None if tally is None else partial(_count, tally)
                 with files_of(work.layout, record):
-                    problems += check_file(work.layout, record, names)
+                    found = check_file(work.layout, record, names, seen)
+                problems += found
+                # Of a damaged file that much is said already.
+                tally = None if found else tally
                 meter.advance(record.file.size)
             written.setdefault(record.source, np.empty(0, np.uint64))
             hashes = np.frombuffer(names, np.uint64) if names else np.empty(0, np.uint64)
             written[record.source] = np.concatenate([written[record.source], hashes])
+            if tally is not None:
+                tallies[record.source, record.rank] = tally
     for source, hashes in written.items():
         hashes.sort()
         if again := int((hashes[1:] == hashes[:-1]).sum()):
@@ -101,8 +113,13 @@ def verify_dedup(work: Work, *, show_progress: bool = False) -> list[str]:
     problems += _strangers(work, records)
     problems += check_ledger_file(work.layout, records)
     problems += _partners(work, records, written)
+    problems += verify_languages(work, records, tallies)
     problems += verify_cuts(work, records)
     return problems
+
+
+def _count(tally: Tally, document: dict[str, Any]) -> None:
+    tally.add(document["metadata"], len(document["text"]))
 
 
 def _rows(work: Work, records: list[TaskRecord]) -> Iterator[str]:

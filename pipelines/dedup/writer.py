@@ -12,6 +12,7 @@ import orjson
 from pipelines.dedup import store
 from pipelines.dedup.decide import cluster_sizes
 from pipelines.dedup.documents import read_documents
+from pipelines.dedup.languages import FileCounts
 from pipelines.dedup.sentence_report import CUT_SENTENCES, CutPieces
 from pipelines.dedup.work import Work
 from pipelines.estimates import count_tokens
@@ -38,7 +39,7 @@ def is_written(work: Work, index: int) -> bool:
 def write_file(work: Work, index: int) -> None:
     """Write one file again without what the methods removed; each document says how many it stands for.
 
-    Raises LedgerError when rows read are not removed + written.
+    Raises LedgerError when rows read are not removed + written, in all and for each language.
     """
     started, cpu = time.perf_counter(), time.process_time()
     file = work.plan.files[index]
@@ -49,12 +50,15 @@ def write_file(work: Work, index: int) -> None:
     sink = Sink(Path(work.layout.work_dir(file.output_dir)) / place.name, output)
     text_bytes = rows = cut_documents = cut_sentences = cut_chars = 0
     dropped: dict[str, int] = {}
+    by_language = FileCounts(next(source for source in work.plan.sources if source.source == file.source))
     try:
         for row, document in enumerate(read_documents(work, file)):
             rows += 1
+            by_language.read(document)
             if by_row[row] >= 0:
                 reason = f"{FAMILY}.{work.methods[by_row[row]]}"
                 dropped[reason] = dropped.get(reason, 0) + 1
+                by_language.removed(document, reason)
                 continue
             document["metadata"][CLUSTER_SIZE] = int(sizes[row])
             if pieces.used:
@@ -64,6 +68,7 @@ def write_file(work: Work, index: int) -> None:
                 cut_chars += len(document["text"]) - len(text)
                 document["text"], document["metadata"][CUT_SENTENCES] = text, num_cut
             text_bytes += len(document["text"].encode())
+            by_language.written(document)
             sink.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
     except BaseException:
         sink.abandon()
@@ -78,6 +83,7 @@ def write_file(work: Work, index: int) -> None:
         dropped=dict(sorted(dropped.items())), written=sink.lines, text_bytes=text_bytes,
         tokens=count_tokens(text_bytes, file.language), file=written, cut_documents=cut_documents,
         cut_sentences=cut_sentences, cut_chars=cut_chars,
+        **by_language.fields(),
     )  # fmt: skip
     if problems := record.problems():
         raise LedgerError(f"{file.path}: the ledger does not add up: {'; '.join(problems)}")
@@ -100,7 +106,7 @@ def write_empty_records(work: Work) -> None:
             if (source.source, rank) not in present:
                 record = TaskRecord(
                     source=source.source, output_dir=source.output_dir, rank=rank, rows=0, sampled_out=0, repeated=0,
-                    written=0, text_bytes=0, tokens=0,
+                    written=0, text_bytes=0, tokens=0, **FileCounts(source).fields(),
                 )  # fmt: skip
                 write_atomically(work.layout.record(source.output_dir, rank), record.model_dump_json(indent=1))
 

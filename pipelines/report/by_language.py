@@ -39,7 +39,7 @@ def shares(source: SourceReport) -> list[Share]:
     found = source.histograms
     if found is None:
         return []
-    if not _is_told_apart(source):
+    if not source.told_apart:
         name = source.language or OTHERS
         return [Share(language=name, drawn=source.drawn, kept=source.kept, dropped=source.dropped)]
     by_language = source.dropped_by_language
@@ -54,14 +54,9 @@ def shares(source: SourceReport) -> list[Share]:
     ]
 
 
-def _is_told_apart(source: SourceReport) -> bool:
-    """Whether a language filter has looked at the documents."""
-    return "language" in source.filters
-
-
 def of_source(source: SourceReport) -> Table | None:
     """Kept and dropped by language; None where no language filter has looked."""
-    if not _is_told_apart(source) or not (found := shares(source)):
+    if not source.told_apart or not (found := shares(source)):
         return None
     rows: list[Sequence[str]] = [
         (each.language, f"{each.drawn:,}", f"{each.kept:,}", percent(each.kept, each.drawn), each.most_dropped_as)

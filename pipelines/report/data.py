@@ -28,6 +28,7 @@ from pipelines.report.duplicates import Duplicates, read_duplicates
 from pipelines.report.limits import score_limits
 from pipelines.report.sample import SignalSample, per_source, sample_source
 from pipelines.report.signals import QUALITY, REPETITION
+from pipelines.report.stages import StageReport, stage_reports
 from pipelines.run_layout import RUN_DIR, RunLayout
 from pipelines.verify import open_run
 
@@ -40,9 +41,9 @@ REPORT_VERSION = 1
 class SourceReport(Counts):
     """One source. Shares are of the tokens.
 
-    `memory_by_step` says what the highest of its tasks' peaks was made of.
-
-    `asked_share` is by the configuration's weights, `planned_share` what the plan could give where a source is short.
+    `told_apart`: a language filter has looked at its documents. `memory_by_step` says what the highest of its tasks'
+    peaks was made of. `asked_share` is by the configuration's weights, `planned_share` what the plan could give where a
+    source is short.
     """
 
     source: str
@@ -50,6 +51,7 @@ class SourceReport(Counts):
     language: str | None = None
     languages: list[str] = Field(default_factory=list)
     profile: str = ""
+    told_apart: bool = False
     license: str | None = None
     revision: str | None = None
     kind: str = ""
@@ -99,7 +101,10 @@ class TaskReport(BaseModel):
 
 
 class RunReport(BaseModel):
-    """A run, or with `kind: dedup` a deduplication. Shares are 0 to 1, sizes in bytes, times in seconds."""
+    """A run, or with `kind: dedup` a deduplication. Shares are 0 to 1, sizes in bytes, times in seconds.
+
+    `stages`: of a deduplication, whose `totals` have their CPU seconds and their largest peak.
+    """
 
     report_version: int = REPORT_VERSION
     kind: str = "run"
@@ -123,6 +128,7 @@ class RunReport(BaseModel):
     notes: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
     slowest_tasks: list[TaskReport] = Field(default_factory=list)
+    stages: list[StageReport] = Field(default_factory=list)
     signals_measured: bool = False
     duplicates: Duplicates | None = None
 
@@ -188,6 +194,7 @@ def _of_source(source: PlannedSource, records: Sequence[TaskRecord], problems: l
         revision=source.listing.revision,
         kind=source.listing.kind,
         filters=[spec.name for spec in source.filters],
+        told_apart=any(spec.name == "language" for spec in source.filters),
         weight=source.weight,
         planned_tokens=source.budget_tokens,
         epochs=source.epochs,
@@ -209,6 +216,8 @@ def _of_dedup(run: Path) -> RunReport:
         report = SourceReport(
             source=source.source,
             language=source.language,
+            languages=list(source.languages or ()),
+            told_apart=source.told_apart,
             license=facts.get("license"),
             revision=facts.get("revision"),
             weight=facts.get("weight") or 0,
@@ -219,6 +228,10 @@ def _of_dedup(run: Path) -> RunReport:
         sources.append(report)
     found = RunReport(kind="dedup", run=work.layout.where, **_facts(manifest, work.layout), sources=sources)
     _finish(found, records)
+    found.stages = stage_reports(work)
+    if found.stages:
+        found.totals["cpu_seconds"] = sum(stage.cpu_seconds for stage in found.stages)
+        found.totals["peak_memory_bytes"] = max(stage.peak_memory_bytes for stage in found.stages)
     found.duplicates = read_duplicates(work, records)
     return found
 

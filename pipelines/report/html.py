@@ -149,9 +149,14 @@ def _flow(report: RunReport) -> Iterable[str]:
 def _sources(report: RunReport) -> Iterable[str]:
     yield _heading("sources")
     yield _table(tables.overview(report))
+    languages = by_language.over_all(report)
+    if languages.rows or report.kind == "run":
+        yield f"<h3>Languages</h3>{_table(languages)}"
     if report.kind == "dedup":
+        for source in report.sources:
+            if (columns := by_language.reasons(source)) is not None:
+                yield f"<h3>{_text(columns.title)}</h3>{_table(columns)}"
         return
-    yield f"<h3>Languages</h3>{_table(by_language.over_all(report))}"
     yield "<h3>Each source</h3>"
     yield _legend([("kept", "kept"), ("dropped", "dropped"), ("limit of a filter (dashed)", "limit")])
     yield _legend([(f"dropped by {name.replace('_', ' ')}", name) for name in families(report)])
@@ -223,6 +228,7 @@ def _speed(report: RunReport) -> Iterable[str]:
     figures = ((step_bars(report), "Time by step"), (memory_bars(report), "Peak memory of a worker by step"))
     yield _plots(*(_figure(picture, caption) for picture, caption in figures if picture))
     shown = (
+        resources.stages,
         resources.steps,
         resources.memory_by_step,
         resources.slowest_steps,

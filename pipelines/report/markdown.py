@@ -44,9 +44,12 @@ def _tables(report: RunReport) -> Iterable[Table]:
     yield tables.by_source(report)
     yield tables.flow_table(report)
     yield tables.overview(report)
-    if report.kind == "run":
-        yield by_language.over_all(report)
+    languages = by_language.over_all(report)
+    if languages.rows or report.kind == "run":
+        yield languages
     yield from tables.duplicates(report)
+    if report.stages:
+        yield resources.stages(report)
     yield resources.steps(report)
     yield resources.memory_by_step(report)
     yield resources.slowest_steps(report)

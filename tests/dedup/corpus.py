@@ -24,6 +24,7 @@ from pipelines.dedup.methods import method
 from pipelines.dedup.processes import Alone
 from pipelines.dedup.store import is_committed
 from pipelines.dedup.work import Work
+from pipelines.histograms import Histograms, Tally
 from pipelines.ledger import TaskRecord, ledger_line
 from pipelines.run_layout import RunLayout
 from pipelines.writers import Sink
@@ -44,12 +45,21 @@ def doc(name: str, text: str, **metadata: Any) -> Doc:
     return {"text": text, "id": name, "metadata": metadata}
 
 
-def make_run(folder: Path, sources: Mapping[str, Sequence[Doc]], tasks: int = 1, language: str = "en") -> Path:
-    """A finished run with these documents, dealt to `tasks` files a source in their order."""
-    records, entries = [], []
+def make_run(
+    folder: Path, sources: Mapping[str, Sequence[Doc]], tasks: int = 1, language: str = "en",
+    told_apart: Sequence[str] = (),
+) -> Path:  # fmt: skip
+    """A finished run with these documents, dealt to `tasks` files a source in their order.
+
+    told_apart: languages that a filter of each source asked for; without, the ledger has no counts by language.
+    """
+    records, entries, planned = [], [], []
     for source, docs in sources.items():
         output_dir = source.rpartition("/")[0].replace("/", "_") + "/" + source.rpartition("/")[2]
         entries.append({"source": source, "tasks": tasks, "language": language})
+        name, _, label = source.rpartition("/")
+        entry = {"name": name, "label": label, "language": language}
+        planned.append({"source": entry, "filters": [{"name": "language"}]})
         for rank, part in enumerate(np.array_split(np.arange(len(docs)), tasks)):
             chosen = [docs[i] for i in part]
             written = None
@@ -61,6 +71,10 @@ def make_run(folder: Path, sources: Mapping[str, Sequence[Doc]], tasks: int = 1,
                 written = sink.close()
                 written = written.model_copy(update={"path": f"{output_dir}/{rank:05d}.jsonl.gz"})
             size = sum(len(item["text"].encode()) for item in chosen)
+            tally = Tally(told_apart)
+            for item in chosen:
+                tally.add(item["metadata"], len(item["text"]))
+            histograms = Histograms(drawn=tally.histograms(), kept=tally.histograms()) if told_apart else None
             records.append(
                 TaskRecord(
                     source=source,
@@ -73,6 +87,7 @@ def make_run(folder: Path, sources: Mapping[str, Sequence[Doc]], tasks: int = 1,
                     text_bytes=size,
                     tokens=size // 4,
                     file=written,
+                    histograms=histograms,
                 )
             )
     run_dir = folder / "_run"
@@ -87,6 +102,8 @@ def make_run(folder: Path, sources: Mapping[str, Sequence[Doc]], tasks: int = 1,
         "sources": entries,
     }
     (run_dir / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    if told_apart:
+        (run_dir / "plan.json").write_text(json.dumps({"sources": planned}), encoding="utf-8")
     return folder
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.dedup.spent import stages_of
+from pipelines.dedup.verify import open_dedup
 from tests.data import ROOT
 from tests.dedup.corpus import doc, files_of, make_run, small_sources
 from tests.pipelines.corpus import passages
@@ -84,6 +86,12 @@ def campaign(run: Path, undisturbed: dict[str, bytes], kills: int, seed: int) ->
         status, text = finish(start(run, out, "--workers", "2"))
         assert status == 0, text
         assert files_of(out) == undisturbed
+        assert stages_in(out) == stages_in(run.parent / "undisturbed")
+
+
+def stages_in(out: Path) -> list[tuple[str, int]]:
+    """Which stages have said what they took, of how many pieces: also those that a kill hit."""
+    return [(stage.stage, stage.pieces) for stage in stages_of(open_dedup(out).layout)]
 
 
 @pytest.mark.short

@@ -38,7 +38,7 @@ from pipelines.slurm.config import ClusterConfig
 from pipelines.slurm.dedup_launch import probe
 from pipelines.slurm.options import ClusterOptions, Executor
 from tests.dedup.corpus import files_of, make_run, small_sources
-from tests.dedup.test_kill import kill_at
+from tests.dedup.test_kill import kill_at, stages_in
 from tests.dedup.test_kill import start as start_command
 from tests.pipelines.processes import MEASURED, wait_until, wait_until_gone
 from tests.pipelines.ray import pieces
@@ -81,6 +81,7 @@ def assert_same(out: Path, local: Path) -> None:
     assert ledger(out) == ledger(local)
     assert verify_dedup(open_dedup(out)) == []
     assert list(out.glob("_run/stages/*/claims/dedup")) == []
+    assert stages_in(out) == stages_in(local)
 
 
 def test_a_killed_command_and_the_same_again(box: Box, run: Path, local: Path, tmp_path: Path) -> None:

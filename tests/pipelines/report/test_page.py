@@ -25,8 +25,8 @@ def made(text: str) -> RunReport:
     """A report whose every name, reason and message is `text`."""
     source = SourceReport(
         source=text, category=text, language=text, languages=[text], profile=text, license=text, revision=text,
-        kind=text, filters=["language"], weight=1, planned_tokens=10, asked_share=1, got_share=1, rows=3,
-        rejected={f"reader.{text}": 1}, dropped={text: 1}, written=1, tokens=10, cpu_seconds=1,
+        kind=text, filters=["language"], told_apart=True, weight=1, planned_tokens=10, asked_share=1, got_share=1,
+        rows=3, rejected={f"reader.{text}": 1}, dropped={text: 1}, written=1, tokens=10, cpu_seconds=1,
         step_seconds={text: 1.0}, problems=[text], dropped_by_language={text: {text: 1}, "": {}},
         histograms=Histograms(drawn={text: Histogram(documents=1), "": Histogram(documents=1)},
                               kept={"": Histogram(documents=1)}),

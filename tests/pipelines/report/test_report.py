@@ -102,6 +102,23 @@ def test_a_source_of_two_languages_shows_the_drops_of_each(reported: Run) -> Non
         assert "".join(f"<td{' class=n' if i else ''}>{cell}</td>" for i, cell in enumerate(row)) in page
 
 
+def test_a_deduplication_reads_the_languages_that_its_run_has_kept(reported: Run) -> None:
+    """Law: it tells languages apart as the filters did, lines of later epochs included; no model is loaded for it."""
+    run, dedup = read(reported.output), read(reported.folder / "out_dedup")
+    repeated = {record["source"] for record in ledger(reported.output) if record["repeated"]}
+    assert repeated
+    for before, after in zip(run.sources, dedup.sources, strict=True):
+        assert before.histograms is not None
+        assert after.histograms is not None
+        assert (before.told_apart, after.told_apart) == (True, True)
+        assert sum(each.drawn for each in shares(after)) == after.rows
+        assert sum(each.kept for each in shares(after)) == after.written
+        assert after.histograms.drawn.keys() == before.histograms.kept.keys()
+        if before.source not in repeated:
+            assert after.histograms.drawn == before.histograms.kept
+    assert {name for source in dedup.sources for name in (source.dropped_by_language or {})} == {"en", "vi"}
+
+
 def test_a_run_of_a_version_without_counts_by_language_has_its_report(reported: Run, tmp_path: Path) -> None:
     """Law: records that lack the field are read, and the tables leave out what nobody counted."""
     folder = tmp_path / "out"

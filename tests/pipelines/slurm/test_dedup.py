@@ -19,8 +19,10 @@ import pytest
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.run import run_dedup
 from pipelines.slurm.dedup_launch import new_launch, probe, record_launch
+from pipelines.slurm.dedup_task import START
 from tests.data import ROOT
 from tests.dedup.corpus import make_run, small_sources
+from tests.dedup.test_kill import stages_in
 from tests.pipelines.corpus import write_one_source
 from tests.pipelines.processes import Run
 from tests.pipelines.slurm.conftest import OPTIONS, STAGE_1, SlurmRun, until
@@ -73,6 +75,8 @@ def assert_same(run: Deduplicated, expected: Path) -> None:
     assert tables(mine.output) == tables(other.output)
     status, text = mine.verify()
     assert status == 0, text
+    # The jobs make sure of the start among them.
+    assert [stage for stage in stages_in(mine.output) if stage[0] != START] == stages_in(other.output)
 
 
 def is_job(pid: int) -> bool:

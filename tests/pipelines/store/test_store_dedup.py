@@ -22,6 +22,7 @@ from pipelines.dedup.report import FILE
 from pipelines.dedup.run import DedupResult, run_dedup
 from pipelines.dedup.verify import show_dedup_verification
 from pipelines.errors import SourceError, UserError
+from pipelines.report.data import collect
 from pipelines.slurm.dedup_status import show_dedup_status
 from pipelines.store import files
 from pipelines.store import lock as lock_module
@@ -69,6 +70,11 @@ def assert_whole(s3: S3, prefix: str, expected: Path) -> None:
     manifest, other = json.loads(found["_run/manifest.json"]), json.loads((expected / "_run/manifest.json").read_text())
     assert (manifest["state"], manifest["fingerprint"]) == ("complete", other["fingerprint"])
     assert pq.read_table(pa.BufferReader(found[f"_run/{FILE}"])).equals(pq.read_table(expected / "_run" / FILE))
+    stages = [
+        json.loads(state)["stages"] for state in (found["_run/state.json"], (expected / "_run/state.json").read_bytes())
+    ]
+    mine, others = ([(stage["stage"], stage["pieces"]) for stage in each] for each in stages)
+    assert mine == others != []
 
 
 def assert_nothing_partial(s3: S3, prefix: str, expected: Path) -> str | None:
@@ -114,6 +120,9 @@ def test_a_deduplication_in_a_bucket(
         text = capsys.readouterr().out.replace(str(expected), "RUN").replace(f"s3://{BUCKET}/small_dedup", "RUN")
         said.append([line for line in text.splitlines() if "; log: " not in line])
     assert said[0] == said[1]
+    # Logs are on the machine that worked; the report of what is in the bucket has its stages from there.
+    known = json.loads(objects["_run/state.json"])["stages"]
+    assert [stage.model_dump(exclude={"expected_memory_bytes"}) for stage in collect(stored).stages] == known
 
 
 def test_a_finished_one_is_not_done_again(
