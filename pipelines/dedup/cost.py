@@ -24,7 +24,7 @@ from filters.text import UnsplittableText
 from pipelines.compression import READ_ERRORS, open_lines
 from pipelines.dedup import check, minhash
 from pipelines.dedup.decide import decide
-from pipelines.dedup.documents import index_file, read_documents
+from pipelines.dedup.documents import index_file, language_of, read_documents
 from pipelines.dedup.inputs import DedupPlan, InputFile
 from pipelines.dedup.methods import method
 from pipelines.dedup.work import Job, Work
@@ -200,7 +200,7 @@ def _warm(work: Work, index: int) -> None:
     stock = minhash.stock_config(work.plan.config.minhash)
     for document in read_documents(work, file):
         with suppress(UnsplittableText):
-            minhash.words_of(document["text"], document["metadata"].get("language") or file.language, stock)
+            minhash.words_of(document["text"], language_of(document, file), stock)
 
 
 def _cpu(job: Callable[[Work, int], None], work: Work, index: int) -> float:
