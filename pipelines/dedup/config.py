@@ -70,6 +70,12 @@ class SimhashConfig(_Frozen):
     min_chars: int = Field(default=16, ge=4)
     max_chars: int = Field(default=2000, ge=4)
 
+    @model_validator(mode="after")
+    def _some_length_is_left(self) -> "SimhashConfig":
+        if self.min_chars > self.max_chars:
+            raise ValueError(f"min_chars {self.min_chars} is above max_chars {self.max_chars}: no text is compared")
+        return self
+
 
 class SentenceConfig(_Frozen):
     """Parameters of sentence deduplication.

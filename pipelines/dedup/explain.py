@@ -108,6 +108,7 @@ def worker_bytes(plan: DedupPlan) -> int:
 def explain_text(data: dict[str, Any]) -> str:
     """`explanation` for people."""
     from pipelines.dedup.cost import cost_lines
+    from pipelines.dedup.report import shown_id
 
     lines = [
         f"{data['documents']:,} documents, {show_bytes(data['text_bytes'])} of text; {', then '.join(data['methods'])}"
@@ -130,8 +131,8 @@ def explain_text(data: dict[str, Any]) -> str:
     if data["near_misses"]:
         lines += _by_tenths("that minhash has nearly removed, and are still there", data["near_misses_by_tenths"])
         lines += [
-            f"  {row['jaccard']:.2f} (estimated {row['estimated_jaccard']:.2f})  {row['left_id']} "
-            f"({row['left_source']}) and {row['right_id']} ({row['right_source']})"
+            f"  {row['jaccard']:.2f} (estimated {row['estimated_jaccard']:.2f})  {shown_id(row['left_id'])} "
+            f"({row['left_source']}) and {shown_id(row['right_id'])} ({row['right_source']})"
             for row in data["near_misses"][:_EXAMPLES]
         ]
     return "\n".join(lines) + "\n"
