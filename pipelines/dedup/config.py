@@ -42,7 +42,7 @@ class MinhashConfig(_Frozen):
     seed: int = Field(default=1, ge=0, lt=2**32)
     precision: Literal[32, 64] = 64
     hash: Literal["xxhash", "sha1"] = "xxhash"
-    min_words: int = Field(default=5, ge=1)
+    min_words: int = Field(default=5, ge=1, le=10_000)
     min_similarity: float | None = Field(default=None, gt=0, le=1)
     lowercase: bool = True
     norm_whitespace: bool = True

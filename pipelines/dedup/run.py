@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from pipelines.dedup.pool import Stopped
 from pipelines.dedup.processes import Notes, Say, processes_here
 from pipelines.dedup.stages import Crew, all_stages, clear_unfinished, is_complete, records_of, start
 from pipelines.dedup.work import PLAN_FILE, Work, open_work
-from pipelines.errors import SourceError, UserError
+from pipelines.errors import SourceError, UserError, did_you_mean
 from pipelines.ledger import TaskRecord
 from pipelines.manifest import check_continues, fingerprint
 from pipelines.report.write import report_at_the_end
@@ -86,6 +87,8 @@ def run_dedup(
             plan = frozen or freeze(run, against=against or [], config=config, cache_dir=cache_dir)
             probe = RunLayout(output_folder=output_folder, logging_dir=Path(), fingerprint="")
             plan = with_segments(plan, cache_dir, probe.run_dir / PLAN_FILE, fresh=fresh)
+            for line in _unused_globs(plan):
+                say(f"warning: {line}")
             data = plan_fingerprint_data(plan)
             layout = RunLayout(
                 output_folder=output_folder,
@@ -117,6 +120,20 @@ def run_dedup(
             f"the deduplication cannot go on: {error}; finished work is kept: put that right and run the same command "
             "again"
         ) from error
+
+
+def _unused_globs(plan: DedupPlan) -> list[str]:
+    """One line for each glob of the parameters that no source matches, since a slip of the pen decides nothing."""
+    sources = {file.source for file in plan.files} | {source.source for source in plan.sources}
+    given = {"priority": plan.config.priority}
+    if "sentence" in plan.config.methods:
+        given["sentence.exclude"] = plan.config.sentence.exclude
+    return [
+        f"dedup.{key}: no source here matches {glob!r}{did_you_mean(glob, sources)}"
+        for key, globs in given.items()
+        for glob in globs
+        if not any(fnmatchcase(source, glob) for source in sources)
+    ]
 
 
 def _refuse_other(layout: RunLayout) -> None:

@@ -103,6 +103,16 @@ def test_no_method_at_all_is_said_in_words(run: Path, methods: str) -> None:
         parameters(run, None, methods)
 
 
+def test_a_glob_that_no_source_matches_is_said(tmp_path: Path, run: Path) -> None:
+    """A slip in `priority` would let other documents survive, and nobody would see why."""
+    said: list[str] = []
+    config = DedupConfig(methods=["exact"], priority=[WEB, "local/boks/en"], sentence={"exclude": ["nothing/*"]})
+    dedup(run, tmp_path / "out", config, say=said.append)
+    assert [line for line in said if "warning" in line] == [
+        "warning: dedup.priority: no source here matches 'local/boks/en'; did you mean 'local/books/en'?"
+    ]
+
+
 ELSEWHERE: dict[str, Edit] = {
     "above": lambda records: records[0].update(output_dir="../../escape"),
     "absolute": lambda records: records[0].update(output_dir="/tmp/smoltrove-escape/en"),
