@@ -239,7 +239,9 @@ def cost_lines(cost: dict[str, Any]) -> list[str]:
 
 
 def show_seconds(seconds: float) -> str:
-    """Two digits and a unit: `0.35 s`, `42 s`, `3.5 min`, `12 h`."""
+    """Two digits and a unit: `0.35 s`, `42 s`, `3.5 min`, `12 h`; what is next to nothing as that."""
+    if seconds < 0.01:
+        return "under 0.01 s"
     for limit, unit, factor in ((120, "s", 1), (7200, "min", 60), (float("inf"), "h", 3600)):
         if seconds < limit:
             value = seconds / factor

@@ -75,13 +75,15 @@ def corpora(draw: st.DrawFn) -> list[Document]:
     originals = draw(st.lists(texts, min_size=1, max_size=5))
     found: list[Document] = []
     for run in ["", *draw(st.sampled_from([[], [], ["one"], ["one", "two"]]))]:
-        names = draw(st.lists(st.integers(0, 30), min_size=1, max_size=9, unique=True))
-        for number in names:
+        names = draw(
+            st.lists(st.tuples(st.integers(0, 9), st.sampled_from(SOURCES)), min_size=1, max_size=9, unique=True)
+        )
+        for number, source in names:
             epochs = draw(st.sampled_from([[1], [1], [1], [1, 2], [2], [2, 3]]))
             found.append(
                 Document(
                     run=run,
-                    source=draw(st.sampled_from(SOURCES)),
+                    source=source,
                     ids=[f"d{number}" + (f"#epoch{e}" if e > 1 else "") for e in epochs],
                     text=draw(edits)(draw(st.sampled_from(originals))),
                     language=draw(st.sampled_from([None, "en", "vi", "xx"])),
