@@ -66,6 +66,8 @@ def execute(
     for option, folder in (("--logging-dir", logging_dir), ("--scratch-folder", scratch_folder), ("--mirror", mirror)):
         if folder is not None:
             refuse_store(folder, option)
+    if scratch_folder is not None and url is None:
+        raise UserError("--scratch-folder: is for runs into a store, and --output-folder is none; leave it out")
     if dedup_method is not None and not run_dedup:
         raise UserError("--dedup-method: says how to deduplicate; give --run-dedup too")
     plan = build_plan(

@@ -121,3 +121,11 @@ def _what(
     if kind in _EXPECTED:
         return f"{_shown(value)} is not {_EXPECTED[kind]}"
     return f"{item['msg'][0].lower()}{item['msg'][1:]} (is {_shown(value)})"
+
+
+def first_problem(error: Exception) -> str:
+    """What is wrong, in one line: of pydantic's errors the first, with its place."""
+    if isinstance(error, ValidationError):
+        item = error.errors()[0]
+        return ": ".join([".".join(map(str, item["loc"])), item["msg"]]).removeprefix(": ")
+    return (str(error).splitlines() or [type(error).__name__])[0]

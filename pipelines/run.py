@@ -5,7 +5,6 @@ after the other.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -31,7 +30,7 @@ from pipelines.plan import Plan
 from pipelines.plan_table import plan_text
 from pipelines.progress import Display, MainLog
 from pipelines.report.write import report_at_the_end
-from pipelines.run_layout import RunLayout
+from pipelines.run_layout import RunLayout, make_writable, unusable
 from pipelines.run_lock import lock_run
 from pipelines.signals import StopRequest, note_signals, signal_name
 from pipelines.slurm.submission import refuse_while_live
@@ -107,7 +106,7 @@ def prepare(
         try:
             check_continues(layout, data)
         except OSError as error:
-            raise _unusable("--output-folder", output_folder, error) from None
+            raise unusable("--output-folder", output_folder, error) from None
     make_writable("--output-folder", output_folder)
     make_writable("--logging-dir", logging_dir)
     return layout, data
@@ -119,20 +118,6 @@ def begin(layout: RunLayout, plan: Plan, config: LoadedConfig, data: dict[str, A
         delete_run(layout)
     if not check_continues(layout, data):
         start_run(layout, plan, config, data, plan_text(plan, layout.store or layout.output_folder))
-
-
-def make_writable(option: str, folder: Path) -> None:
-    """Make the folder of an option. Raises UserError where that or writing into it is not possible."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unusable(option, folder, error) from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{option} {folder}: may not be written to; choose another folder or change its permissions")
-
-
-def _unusable(option: str, folder: Path, error: OSError) -> UserError:
-    return UserError(f"{option} {folder}: cannot be used as a folder ({error.strerror or error}); choose another")
 
 
 def hire_here(workers: int, plan: Plan, layout: RunLayout, stop: StopRequest) -> TaskQueue:

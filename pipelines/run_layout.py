@@ -9,6 +9,7 @@
 Gives up: output and logs in one folder.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,18 @@ def refuse_file(option: str, folder: Path) -> None:
     place = next((place for place in (folder, *folder.parents) if place.exists()), folder)
     if place.exists() and not place.is_dir():
         raise UserError(f"{option} {folder}: cannot be used as a folder ({place} is a file); choose another")
+
+
+def make_writable(option: str, folder: Path) -> None:
+    """Make the folder of an option. Raises UserError where that or writing into it is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable(option, folder, error) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{option} {folder}: may not be written to; choose another folder or change its permissions")
+
+
+def unusable(option: str, folder: Path, error: OSError) -> UserError:
+    """What to say of a folder of an option that the system refuses."""
+    return UserError(f"{option} {folder}: cannot be used as a folder ({error.strerror or error}); choose another")

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -21,13 +22,14 @@ import numpy as np
 
 from pipelines.dedup import store
 from pipelines.dedup.config import DedupConfig, ExactConfig
-from pipelines.dedup.inputs import DedupPlan, read_json
+from pipelines.dedup.inputs import DedupPlan, InputRun, read_json
 from pipelines.dedup.work import Work
 from pipelines.errors import UserError
 from pipelines.ledger import sync_folder, write_atomically
 from pipelines.run_layout import RunLayout
 from pipelines.slurm.submission import refuse_while_live
 
+_SEGMENT = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}")
 _LOCK = "cache.lock"
 _USER = "user.json"
 
@@ -68,10 +70,9 @@ def lock_cache(cache_dir: Path) -> IO[str]:
     except OSError:
         handle.close()
         raise UserError(f"--dedup-cache {cache_dir}: another run is using it; wait for it") from None
-    user = read_json(cache_dir / _USER)
-    if user is not None:
-        folder = Path(user["output_folder"])
-        refuse_while_live(RunLayout(output_folder=folder, logging_dir=folder, fingerprint=""))
+    user = (read_json(cache_dir / _USER) or {}).get("output_folder")
+    if isinstance(user, str):
+        refuse_while_live(RunLayout(output_folder=Path(user), logging_dir=Path(user), fingerprint=""))
     return handle
 
 
@@ -85,25 +86,31 @@ def segment_name(run_fingerprint: str, dedup_fingerprint: str) -> str:
     return f"{run_fingerprint[:16]}-{dedup_fingerprint[:16]}"
 
 
-def list_segments(cache_dir: Path, config: ExactConfig, run_fingerprint: str) -> tuple[str, ...]:
-    """Segments of other runs, sorted."""
+def list_segments(cache_dir: Path, config: ExactConfig, run: InputRun) -> tuple[str, ...]:
+    """Segments of other runs, sorted: none of the run itself, nor of those whose documents it has."""
     folder = family_dir(cache_dir, config)
     if not folder.is_dir():
         return ()
-    return tuple(
-        sorted(p.name for p in folder.iterdir() if p.name[0] != "." and not p.name.startswith(run_fingerprint[:16]))
-    )
+    own = {known[:16] for known in (run.fingerprint, *run.lineage)}
+    names = (p.name for p in folder.iterdir() if _SEGMENT.fullmatch(p.name) and p.is_dir())
+    return tuple(sorted(name for name in names if not own & set(name.split("-"))))
 
 
 def with_segments(plan: DedupPlan, cache_dir: Path | None, plan_file: Path, *, fresh: bool) -> DedupPlan:
-    """The plan with the segments that an earlier attempt has started with, else with those that are there now."""
+    """The plan with the segments that an earlier attempt has started with, else with those that are there now.
+
+    Raises UserError for a segment that is damaged or gone.
+    """
     if cache_dir is None:
         return plan
-    earlier = None if fresh else read_json(plan_file)
-    if earlier is not None:
-        return plan.model_copy(update={"segments": tuple(earlier.get("segments", ()))})
-    found = list_segments(cache_dir, plan.config.exact, plan.runs[0].fingerprint)
-    return plan.model_copy(update={"segments": found})
+    earlier = None if fresh else (read_json(plan_file) or {}).get("segments")
+    if isinstance(earlier, list) and all(_SEGMENT.fullmatch(str(name)) for name in earlier):
+        segments = tuple(map(str, earlier))
+    else:
+        segments = list_segments(cache_dir, plan.config.exact, plan.runs[0])
+    _cached_files.cache_clear()
+    _cached_files(family_dir(cache_dir, plan.config.exact), segments)
+    return plan.model_copy(update={"segments": segments})
 
 
 @lru_cache(maxsize=4)
@@ -114,10 +121,29 @@ def _cached_files(family: Path, segments: tuple[str, ...]) -> tuple[CachedFile, 
             raise UserError(
                 f"{family / segment}: was in the cache when this run started and is gone; start anew with --fresh"
             )
-        for folder in sorted((family / segment).iterdir()):
-            totals = store.totals(folder)
-            found.append(CachedFile(folder, segment, totals["source"], totals["documents"]))
+        found += _files_of(family / segment)
     return tuple(found)
+
+
+def _files_of(segment: Path) -> list[CachedFile]:
+    """The files of one segment. Raises UserError where one is missing or damaged: its documents would be unknown."""
+    folders = sorted(path for path in segment.iterdir() if path.name.isdecimal())
+    try:
+        found = [store.totals(folder) for folder in folders]
+        files = [
+            CachedFile(folder, segment.name, str(totals["source"]), int(totals["documents"]))
+            for folder, totals in zip(folders, found, strict=True)
+        ]
+        # Segments of older versions do not say how many files they have; their last ones are not missed.
+        expected = int(found[0].get("files", len(found))) if found else 1
+    except (store.WorkFileError, ValueError, KeyError, TypeError, AttributeError):
+        files, expected = [], 1
+    if [folder.name for folder in folders] != [f"{i:05d}" for i in range(expected)] or len(files) != expected:
+        raise UserError(
+            f"--dedup-cache: {segment}: is damaged; remove that folder, and deduplicate its run anew with --fresh if "
+            "its documents are to be known again"
+        )
+    return files
 
 
 def cached_files(work: Work) -> tuple[CachedFile, ...]:
@@ -147,7 +173,7 @@ def collect(work: Work, index: int) -> None:
             "end": np.cumsum([len(part) for part in parts], dtype=np.uint64),
             "names": np.frombuffer(b"".join(parts), np.uint8),
         },
-        {"documents": len(row), "records": len(row), "source": file.source},
+        {"documents": len(row), "records": len(row), "source": file.source, "files": len(work.own_files())},
     )
 
 

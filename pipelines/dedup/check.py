@@ -23,7 +23,7 @@ from filters.text import split_words
 from pipelines.dedup import minhash, store
 from pipelines.dedup.canaries import CanaryError, canary_texts
 from pipelines.dedup.config import DedupConfig
-from pipelines.dedup.documents import read_documents
+from pipelines.dedup.documents import language_of, read_documents
 from pipelines.dedup.work import CANARY_ROWS, Work
 
 STAGE = "minhash.shingles"
@@ -47,7 +47,7 @@ def scan_candidates(work: Work, index: int) -> None:
     if wanted:
         for row, document in enumerate(read_documents(work, file)):
             if row in wanted:
-                language = document["metadata"].get("language") or file.language
+                language = language_of(document, file)
                 sets.append(shingles_of(document["text"], language, signer))
     for text in canary_texts(minhash.NAME, index, work.layout.fingerprint, work.plan.config):
         sets.append(shingles_of(text, None, signer))

@@ -19,7 +19,7 @@ from rich.table import Table
 from pipelines.config import load_config
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.inputs import DedupPlan, default_output
-from pipelines.dedup.report import FILE
+from pipelines.dedup.report import FILE, shown_id
 from pipelines.dedup.run import DedupResult, run_dedup
 from pipelines.dedup.sentence_report import CUTS_FILE
 from pipelines.dedup.writer import FAMILY
@@ -70,12 +70,18 @@ def cluster_block(run: Path, config_path: Path | None) -> ClusterConfig:
 
 def _block(path: Path, key: str, model: type[_Model]) -> _Model:
     """Only the block: the rest of a run's own copy names files relative to where the original was."""
-    data: Any = load_yaml(path).data
+    origin = load_yaml(path)
+    data: Any = origin.data if origin.data is not None else {}
+    if not isinstance(data, dict):
+        raise ConfigError([f"{path}:1: is no configuration of a run; give one with --config"])
+    block = data.get(key)
     try:
-        return model.model_validate((data or {}).get(key) or {})
+        return model.model_validate({} if block is None else block)
     except ValidationError as error:
-        problems = [f"{path}: {key}.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise ConfigError(problems) from None
+        where = [origin.where((key, *item["loc"])) for item in error.errors()]
+        named = [".".join(map(str, (key, *item["loc"]))) for item in error.errors()]
+        said = [item["msg"].removeprefix("Value error, ") for item in error.errors()]
+        raise ConfigError(map(": ".join, zip(where, named, said, strict=True))) from None
 
 
 def with_methods(config: DedupConfig, methods: str | None) -> DedupConfig:
@@ -85,6 +91,8 @@ def with_methods(config: DedupConfig, methods: str | None) -> DedupConfig:
     from pipelines.dedup.methods import METHODS
 
     names = [name.strip() for name in methods.split(",") if name.strip()]
+    if not names:
+        raise UserError(f"--dedup-method {methods!r}: names no method; known: {', '.join(METHODS)}")
     for name in names:
         if name not in METHODS:
             raise UserError(
@@ -132,6 +140,8 @@ def execute_dedup(
         for folder in places:
             refuse_store(folder, f"--executor {cluster.executor.value}")
     in_stores = any(store_url(folder) is not None for folder in places)
+    if scratch_folder is not None and not in_stores:
+        raise UserError("--scratch-folder: is for runs and outputs in a store, and none is; leave it out")
     if plot is not None and not explain:
         raise UserError("--plot: draws what --explain says; add --explain")
     if explain:
@@ -262,8 +272,12 @@ def examples(output_folder: Path | str) -> list[str]:
     with open_at(output_folder, f"{RUN_DIR}/{FILE}") as handle, pq.ParquetFile(handle) as file:
         batch = next(file.iter_batches(_EXAMPLES), None)
     return [
-        f"removed {row['removed_id']} ({row['removed_source']}) for {row['kept_id']} "
+        f"removed {shown_id(row['removed_id'])} ({row['removed_source']}) for {shown_id(row['kept_id'])} "
         f"({row['kept_source']}{' in ' + row['kept_run'] if row['kept_run'] else ''}): {row['method']}"
-        + (f", estimated Jaccard {row['estimated_jaccard']:.2f}" if row["estimated_jaccard"] is not None else "")
+        + (
+            f", estimated Jaccard {row['estimated_jaccard']:.2f}"
+            if row["method"] == "minhash" and row["estimated_jaccard"] is not None
+            else ""
+        )
         for row in (batch.to_pylist() if batch is not None else ())
     ]

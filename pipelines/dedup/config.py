@@ -42,7 +42,7 @@ class MinhashConfig(_Frozen):
     seed: int = Field(default=1, ge=0, lt=2**32)
     precision: Literal[32, 64] = 64
     hash: Literal["xxhash", "sha1"] = "xxhash"
-    min_words: int = Field(default=5, ge=1)
+    min_words: int = Field(default=5, ge=1, le=10_000)
     min_similarity: float | None = Field(default=None, gt=0, le=1)
     lowercase: bool = True
     norm_whitespace: bool = True
@@ -69,6 +69,12 @@ class SimhashConfig(_Frozen):
     max_distance: int = Field(default=3, ge=0, le=10)
     min_chars: int = Field(default=16, ge=4)
     max_chars: int = Field(default=2000, ge=4)
+
+    @model_validator(mode="after")
+    def _some_length_is_left(self) -> "SimhashConfig":
+        if self.min_chars > self.max_chars:
+            raise ValueError(f"min_chars {self.min_chars} is above max_chars {self.max_chars}: no text is compared")
+        return self
 
 
 class SentenceConfig(_Frozen):

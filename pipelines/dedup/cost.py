@@ -24,7 +24,7 @@ from filters.text import UnsplittableText
 from pipelines.compression import READ_ERRORS, open_lines
 from pipelines.dedup import check, minhash
 from pipelines.dedup.decide import decide
-from pipelines.dedup.documents import index_file, read_documents
+from pipelines.dedup.documents import index_file, language_of, read_documents
 from pipelines.dedup.inputs import DedupPlan, InputFile
 from pipelines.dedup.methods import method
 from pipelines.dedup.processes import Alone
@@ -184,7 +184,7 @@ def _warm(work: Work, index: int) -> None:
     stock = minhash.stock_config(work.plan.config.minhash)
     for document in read_documents(work, file):
         with suppress(UnsplittableText):
-            minhash.words_of(document["text"], document["metadata"].get("language") or file.language, stock)
+            minhash.words_of(document["text"], language_of(document, file), stock)
 
 
 def _cpu(job: Callable[[Work, int], None], work: Work, index: int) -> float:
@@ -223,7 +223,9 @@ def cost_lines(cost: dict[str, Any]) -> list[str]:
 
 
 def show_seconds(seconds: float) -> str:
-    """Two digits and a unit: `0.35 s`, `42 s`, `3.5 min`, `12 h`."""
+    """Two digits and a unit: `0.35 s`, `42 s`, `3.5 min`, `12 h`; what is next to nothing as that."""
+    if seconds < 0.01:
+        return "under 0.01 s"
     for limit, unit, factor in ((120, "s", 1), (7200, "min", 60), (float("inf"), "h", 3600)):
         if seconds < limit:
             value = seconds / factor

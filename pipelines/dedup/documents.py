@@ -56,6 +56,8 @@ def read_documents(work: Work, file: InputFile) -> Iterator[dict[str, Any]]:
                 for line in handle:
                     lines += 1
                     document: dict[str, Any] = orjson.loads(line)
+                    if not is_document(document):
+                        raise SourceError(f"{path}: line {lines:,} is no document of a run; verify that run")
                     yield document
             while hashed.readinto(bytearray(1 << 16)):
                 pass
@@ -65,13 +67,28 @@ def read_documents(work: Work, file: InputFile) -> Iterator[dict[str, Any]]:
         raise SourceError(f"{path}: changed since its run was finished; verify that run, and deduplicate anew")
 
 
+def is_document(data: Any) -> bool:
+    """Whether a line is what a run writes."""
+    try:
+        return type(data["text"]) is str and type(data["id"]) is str and type(data["metadata"]) is dict
+    except (KeyError, TypeError):
+        return False
+
+
+def language_of(document: dict[str, Any], file: InputFile) -> str | None:
+    """The language of a document: its own, else that of its source. A column of that name may hold anything."""
+    own = document["metadata"].get("language")
+    return own if type(own) is str and own else file.language
+
+
 def base_id(document: dict[str, Any]) -> tuple[str, int]:
     """The id without its epoch mark, and the epoch (1 for the first)."""
     epoch = document["metadata"].get(EPOCH, 1)
     name: str = document["id"]
     mark = f"#epoch{epoch}"
     # A column of the source may be called `epoch` too; only a mark that a run has made counts.
-    return (name.removesuffix(mark), epoch) if type(epoch) is int and name.endswith(mark) else (name, 1)
+    is_mark = type(epoch) is int and 1 < epoch < 1 << 32 and name.endswith(mark)
+    return (name.removesuffix(mark), epoch) if is_mark else (name, 1)
 
 
 def identity(source: str, name: str) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.curve import chance, threshold
-from pipelines.dedup.inputs import DedupPlan, freeze
+from pipelines.dedup.inputs import DedupPlan, freeze, read_json
 from pipelines.quantities import show_bytes
+from pipelines.run_layout import RUN_DIR
 
 _BAR = 50
 _EXAMPLES = 5
@@ -41,7 +42,10 @@ def explanation(
 
     plan = frozen or freeze(run, against=against, config=config)
     cost = expected_cost(plan, workers)
-    removed, near = similarities(output_folder)
+    done = read_json(output_folder / RUN_DIR / "manifest.json") or {}
+    own = [run.get("fingerprint") for run in done.get("runs", ())][:1] == [plan.runs[0].fingerprint]
+    # What was removed of another run says nothing about this one.
+    removed, near = similarities(output_folder) if own else ({}, [])
     there = next(path for path in (output_folder.absolute(), *output_folder.absolute().parents) if path.exists())
     return {
         "documents": plan.num_documents,
@@ -59,6 +63,7 @@ def explanation(
         "removed_by_tenths": {name: tenths(values) for name, values in removed.items()},
         "near_misses_by_tenths": tenths([row["jaccard"] for row in near]),
         "near_misses": near,
+        "similarities_with_these_parameters": done.get("config") == config.model_dump(mode="json"),
     }
 
 
@@ -114,6 +119,7 @@ def stage_bytes(plan: DedupPlan) -> dict[str, int]:
 def explain_text(data: dict[str, Any]) -> str:
     """`explanation` for people."""
     from pipelines.dedup.cost import cost_lines
+    from pipelines.dedup.report import shown_id
 
     lines = [
         f"{data['documents']:,} documents, {show_bytes(data['text_bytes'])} of text; {', then '.join(data['methods'])}"
@@ -131,18 +137,22 @@ def explain_text(data: dict[str, Any]) -> str:
         f"memory: about {show_bytes(data['worker_bytes'])} a worker, more for the word splitters of many languages",
         f"        and {show_bytes(data['bytes_per_million_duplicates'])} for each million documents with duplicates",
     ]
+    if not data["similarities_with_these_parameters"] and (data["removed_by_tenths"] or data["near_misses"]):
+        lines.append(
+            "\nwhat follows was found with other parameters; see `config` in the manifest of the output folder"
+        )
     for name, counts in data["removed_by_tenths"].items():
         lines += _by_tenths(f"that {name} has removed", counts)
     if data["near_misses"]:
         lines += _by_tenths("that minhash has nearly removed, and are still there", data["near_misses_by_tenths"])
         lines += [
-            f"  {row['jaccard']:.2f} (estimated {row['estimated_jaccard']:.2f})  {row['left_id']} "
-            f"({row['left_source']}) and {row['right_id']} ({row['right_source']})"
+            f"  {row['jaccard']:.2f} (estimated {row['estimated_jaccard']:.2f})  {shown_id(row['left_id'])} "
+            f"({row['left_source']}) and {shown_id(row['right_id'])} ({row['right_source']})"
             for row in data["near_misses"][:_EXAMPLES]
         ]
     return "\n".join(lines) + "\n"
 
 
 def _by_tenths(what: str, counts: list[int]) -> list[str]:
-    lines = [f"\ntrue Jaccard similarity of {sum(counts):,} pairs {what}:"]
+    lines = [f"\ntrue Jaccard similarity of {(n := sum(counts)):,} {'pair' if n == 1 else 'pairs'} {what}:"]
     return lines + [f"  {i / 10:.1f} to {(i + 1) / 10:.1f}  {n:6,}" for i, n in enumerate(counts) if n]

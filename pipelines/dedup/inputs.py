@@ -12,8 +12,10 @@ from typing import IO, Any
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.compression import OutputConfig
+from pipelines.config_problems import first_problem
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.languages import languages_in
+from pipelines.dedup.places import check_record
 from pipelines.errors import UserError
 from pipelines.ledger import TaskRecord
 from pipelines.manifest import deciding_versions
@@ -22,6 +24,21 @@ from pipelines.store.store import open_at
 from pipelines.store.url import store_url
 
 KIND = "dedup"
+
+
+class _Entry(BaseModel):
+    """What is needed of a source in a manifest."""
+
+    source: str
+    tasks: int
+    language: str | None = None
+
+
+class _Manifest(BaseModel):
+    """What is needed of a manifest beside its sources."""
+
+    fingerprint: str
+    runs: list["InputRun"] = []
 
 
 def default_output(run: Path) -> Path:
@@ -33,6 +50,8 @@ class InputRun(BaseModel):
     """A finished run. `against`: its documents are kept already and only serve to remove others.
 
     `path` is a store's URL for a run in a store; `here` then is where this machine has its documents, if it has.
+    `lineage`: fingerprints of the runs whose documents these are, itself included: a run that was deduplicated and then
+    deduplicated again has three.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +60,7 @@ class InputRun(BaseModel):
     fingerprint: str
     against: bool
     here: str | None = None
+    lineage: tuple[str, ...] = ()
 
 
 class InputFile(BaseModel):
@@ -134,7 +154,17 @@ def freeze(
             raise UserError(f"--against {folder}: is {seen[resolved]} already; name each run once")
         seen[resolved] = "the run to deduplicate" if number == 0 else "given"
         manifest, records, languages = finished_run(folder)
-        runs.append(InputRun(path=str(folder.absolute()), fingerprint=manifest["fingerprint"], against=number > 0))
+        lineage = _lineage(manifest)
+        if number > 0 and (same := set(lineage) & set(runs[0].lineage)):
+            raise UserError(
+                f"--against {folder}: has the documents of {run} itself (both come from the run {min(same)[:16]}), so "
+                "every document would go; name other runs"
+            )
+        runs.append(
+            InputRun(
+                path=str(folder.absolute()), fingerprint=manifest["fingerprint"], against=number > 0, lineage=lineage
+            )
+        )  # fmt: skip
         if number == 0:
             output = _output_of(folder, manifest)
             filtered = _filtered_by_language(folder)
@@ -165,6 +195,11 @@ def freeze(
         runs=tuple(runs), sources=tuple(sources), files=tuple(files), config=config, output=output,
         cache_dir=str(cache_dir.absolute()) if cache_dir else None, segments=segments,
     )  # fmt: skip
+
+
+def _lineage(manifest: dict[str, Any]) -> tuple[str, ...]:
+    before = next((run for run in _Manifest.model_validate(manifest).runs if not run.against), None)
+    return (manifest["fingerprint"], *((before.lineage or (before.fingerprint,)) if before is not None else ()))
 
 
 def _output_of(folder: Path, manifest: dict[str, Any]) -> OutputConfig:
@@ -205,30 +240,59 @@ def finished_run(folder: Path) -> tuple[dict[str, Any], list[TaskRecord], dict[s
         lines = (run_dir / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
         records = [TaskRecord.model_validate_json(line) for line in lines]
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{run_dir}/ledger.jsonl: cannot be read ({str(error).splitlines()[0]}); verify the run"
-        ) from None
+        raise UserError(f"{run_dir}/ledger.jsonl: cannot be read ({first_problem(error)}); verify the run") from None
     found = [(record.source, record.rank) for record in records]
-    expected = [(item["source"], rank) for item in manifest["sources"] for rank in range(item["tasks"])]
+    planned, expected = _planned(folder, manifest), []
+    for source, tasks, _ in planned:
+        expected += [(source, rank) for rank in range(tasks)]
     if found != expected:
         raise UserError(f"{folder}: the ledger has {len(found)} tasks, {len(expected)} were planned; verify the run")
     if problems := [problem for record in records for problem in record.problems()]:
         raise UserError(f"{folder}: the ledger does not add up ({problems[0]}); verify the run")
-    languages = {item["source"]: item.get("language") for item in manifest["sources"]}
-    plan = read_json(run_dir / "plan.json") or {}
-    for planned in plan.get("sources", ()):
-        entry = planned["source"]
-        languages[_key(entry)] = entry.get("language")
-    return manifest, records, languages
+    for record in records:
+        check_record(folder, record)
+    languages = {source: language for source, _, language in planned}
+    return manifest, records, languages | _languages_of_plan(run_dir / "plan.json")
+
+
+def _planned(folder: Path, manifest: dict[str, Any]) -> list[tuple[str, int, str | None]]:
+    """(source, tasks, language) of each source that a manifest names; UserError for one that no run has written."""
+    try:
+        entries = [_Entry.model_validate(item) for item in manifest["sources"]]
+        _Manifest.model_validate(manifest)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder / RUN_DIR}/manifest.json: is damaged ({first_problem(error)}); verify the run"
+        ) from None
+    return [(entry.source, entry.tasks, entry.language) for entry in entries]
+
+
+def _languages_of_plan(path: Path) -> dict[str, str | None]:
+    """The language of each source of a run; {} where there is no plan: a deduplication has it in its manifest."""
+    if not path.is_file():
+        return {}
+    found: dict[str, str | None] = {}
+    try:
+        for planned in json.loads(path.read_bytes())["sources"]:
+            entry = planned["source"]
+            found[_key(entry)] = _Entry(source="", tasks=0, language=entry.get("language")).language
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        # Without it documents would be split by the rules of another language, and nobody would see that.
+        raise UserError(f"{path}: is damaged ({first_problem(error)}); verify the run") from None
+    return found
 
 
 def _filtered_by_language(folder: Path) -> set[str]:
     """The sources at whose documents a language filter has looked, in this run or in the one that it deduplicates."""
     deduplicated = read_json(folder / RUN_DIR / "dedup.json") or {}
     found = {source["source"] for source in deduplicated.get("sources", ()) if source.get("told_apart")}
-    for planned in (read_json(folder / RUN_DIR / "plan.json") or {}).get("sources", ()):
-        if any(spec["name"] == "language" for spec in planned["filters"]):
-            found.add(_key(planned["source"]))
+    path = folder / RUN_DIR / "plan.json"
+    try:
+        for planned in (read_json(path) or {}).get("sources", ()):
+            if any(spec["name"] == "language" for spec in planned["filters"]):
+                found.add(_key(planned["source"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: is damaged ({first_problem(error)}); verify the run") from None
     return found
 
 

@@ -23,7 +23,7 @@ from filters.text import UnsplittableText, split_words, splitter_available, word
 from pipelines.dedup import near_pairs, store
 from pipelines.dedup.canaries import canary_texts
 from pipelines.dedup.config import MinhashConfig
-from pipelines.dedup.documents import read_documents
+from pipelines.dedup.documents import language_of, read_documents
 from pipelines.dedup.ranges import Column, even_bounds, rows_of_part
 from pipelines.dedup.work import Work
 
@@ -132,7 +132,7 @@ def scan(work: Work, index: int) -> None:
         if not active[row]:
             continue
         try:
-            language = document["metadata"].get("language") or file.language
+            language = language_of(document, file)
             num_words, signature = signer.sign(document["text"], language)
         except UnsplittableText:
             unsplittable += 1

@@ -22,6 +22,7 @@ from pipelines.dedup.work import Work
 
 FILE = "duplicates.parquet"
 _ROWS = 50_000
+_ID_CHARS = 200
 _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("removed_id", pa.string()),
     pa.field("removed_source", pa.string()),
@@ -89,3 +90,9 @@ def _lines(work: Work, removed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         places.append(found[gone])
         numbers.append(np.flatnonzero(gone).astype(np.uint64) + work.offsets[index])
     return np.concatenate(places), np.concatenate(numbers)
+
+
+def shown_id(name: str) -> str:
+    """An id as part of one line of a terminal, whatever a source has put into it."""
+    text = name if name and name.isprintable() else repr(name)
+    return text if len(text) <= _ID_CHARS else f"{text[: _ID_CHARS - 3]}..."

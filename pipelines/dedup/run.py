@@ -8,23 +8,26 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from pipelines.config_problems import first_problem
 from pipelines.dedup.cache import check_methods, lock_cache, with_segments
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.inputs import KIND, DedupPlan, freeze, plan_fingerprint_data, read_json
+from pipelines.dedup.places import check_places
 from pipelines.dedup.pool import Stopped
 from pipelines.dedup.processes import Notes, Say, processes_here
 from pipelines.dedup.stages import Crew, all_stages, clear_unfinished, is_complete, records_of, start
 from pipelines.dedup.work import PLAN_FILE, Work, open_work
-from pipelines.errors import SourceError, UserError
+from pipelines.errors import SourceError, UserError, did_you_mean
 from pipelines.ledger import TaskRecord
 from pipelines.manifest import check_continues, fingerprint
 from pipelines.report.write import report_at_the_end
-from pipelines.run_layout import RUN_DIR, RunLayout, refuse_file
+from pipelines.run_layout import RUN_DIR, RunLayout, make_writable, refuse_file, unusable
 from pipelines.run_lock import RUN_LOCK, WORKERS_LOCK, lock_run
 from pipelines.signals import StopRequest, note_signals
 from pipelines.slurm.submission import refuse_while_live
@@ -75,9 +78,7 @@ def run_dedup(
     output_folder = output_folder.absolute()
     refuse_file("--output-folder", output_folder)
     check_methods(config, cache_dir)
-    for folder in (run, *(against or ())):
-        if folder.resolve() == output_folder.resolve():
-            raise UserError(f"--output-folder {output_folder}: is a run that is read; choose another")
+    check_places([run, *(against or ())], output_folder, cache_dir)
     stop = StopRequest()
     try:
         with ExitStack() as stack:
@@ -86,6 +87,8 @@ def run_dedup(
             plan = frozen or freeze(run, against=against or [], config=config, cache_dir=cache_dir)
             probe = RunLayout(output_folder=output_folder, logging_dir=Path(), fingerprint="")
             plan = with_segments(plan, cache_dir, probe.run_dir / PLAN_FILE, fresh=fresh)
+            for line in _unused_globs(plan):
+                say(f"warning: {line}")
             data = plan_fingerprint_data(plan)
             layout = RunLayout(
                 output_folder=output_folder,
@@ -94,11 +97,13 @@ def run_dedup(
                 store=store,
             )
             if not fresh:
+                _refuse_other(layout)
                 check_continues(layout, data)
             refuse_while_live(layout)
             # Before anything is written: it may find that nobody can work.
             here = partial(processes_here, min(workers, tasks or workers))
             crew_of: HireCrew = here if hire is None else stack.enter_context(hire)
+            make_writable("--output-folder", output_folder)
             stack.enter_context(lock_run(layout.run_dir))
             stack.enter_context(note_signals(stop))
             refuse_while_live(layout)
@@ -115,6 +120,31 @@ def run_dedup(
             f"the deduplication cannot go on: {error}; finished work is kept: put that right and run the same command "
             "again"
         ) from error
+
+
+def _unused_globs(plan: DedupPlan) -> list[str]:
+    """One line for each glob of the parameters that no source matches, since a slip of the pen decides nothing."""
+    sources = {file.source for file in plan.files} | {source.source for source in plan.sources}
+    given = {"priority": plan.config.priority}
+    if "sentence" in plan.config.methods:
+        given["sentence.exclude"] = plan.config.sentence.exclude
+    return [
+        f"dedup.{key}: no source here matches {glob!r}{did_you_mean(glob, sources)}"
+        for key, globs in given.items()
+        for glob in globs
+        if not any(fnmatchcase(source, glob) for source in sources)
+    ]
+
+
+def _refuse_other(layout: RunLayout) -> None:
+    """Raises UserError where the output folder holds a run, or cannot be looked into."""
+    try:
+        list(layout.output_folder.glob("*"))
+    except OSError as error:
+        raise unusable("--output-folder", layout.output_folder, error) from None
+    manifest = read_json(layout.run_dir / "manifest.json")
+    if manifest is not None and "sources" in manifest and manifest.get("kind") != KIND:
+        raise UserError(f"{layout.where}: is not the output of a deduplication; choose another --output-folder")
 
 
 def _stages(work: Work, hire: HireCrew, stop: StopRequest, say: Say, show_progress: bool) -> DedupResult:
@@ -153,14 +183,21 @@ def delete_dedup(layout: RunLayout) -> None:
     Records go first and the manifest last, so that a deletion that is cut short leaves work to do, never documents
     that count as done.
     """
-    manifest = read_json(layout.run_dir / "manifest.json")
-    if manifest is None:
+    if not (layout.run_dir / "manifest.json").exists():
         return
-    if manifest.get("kind") != KIND:
+    manifest = read_json(layout.run_dir / "manifest.json")
+    # A damaged manifest says nothing; then the plan beside it does, which no other run has.
+    if manifest is not None and manifest.get("kind") != KIND:
         raise UserError(f"{layout.output_folder}: is not the output of a deduplication; choose another --output-folder")
+    try:
+        plan = DedupPlan.model_validate_json((layout.run_dir / PLAN_FILE).read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{layout.run_dir / PLAN_FILE}: cannot be read ({first_problem(error)}), so what is its own is not "
+            f"known; remove {layout.output_folder} yourself, or choose another --output-folder"
+        ) from None
     if (layout.run_dir / "stages").is_dir():
         shutil.rmtree(layout.run_dir / "stages")
-    plan = DedupPlan.model_validate_json((layout.run_dir / PLAN_FILE).read_bytes())
     for source in plan.sources:
         folder = layout.output_folder / source.output_dir
         for path in folder.glob("[0-9]*.jsonl.*"):

@@ -14,7 +14,7 @@ from datatrove.utils.text import ngrams
 
 from filters.text import UnsplittableText
 from pipelines.dedup import minhash
-from pipelines.dedup.documents import read_documents
+from pipelines.dedup.documents import language_of, read_documents
 from pipelines.dedup.inputs import KIND, read_json
 from pipelines.dedup.near_misses import FILE as NEAR_MISSES
 from pipelines.dedup.report import FILE
@@ -76,7 +76,7 @@ def true_similarities(work: Work, pairs: Iterable[tuple[Key, Key]]) -> list[floa
         for document in read_documents(work, file):
             key = (where, file.source, document["id"])
             if key in grams:
-                language = document["metadata"].get("language") or file.language
+                language = language_of(document, file)
                 grams[key] = _grams(document["text"], language, config)
     return [jaccard(grams[left], grams[right]) for left, right in pairs]
 

@@ -14,7 +14,7 @@ import numpy as np
 from pipelines.dedup import store
 from pipelines.dedup.canaries import canary_texts, take_out
 from pipelines.dedup.clusters import clusters
-from pipelines.dedup.documents import Table, read_documents
+from pipelines.dedup.documents import Table, language_of, read_documents
 from pipelines.dedup.sentence_rounds import settle
 from pipelines.dedup.sentence_spans import sentence_language
 from pipelines.dedup.sentence_text import sentences_of, windows
@@ -43,7 +43,7 @@ def scan(work: Work, index: int) -> None:
         if leave_alone:
             excluded += 1
             continue
-        code = sentence_language(document["metadata"].get("language") or file.language)
+        code = sentence_language(language_of(document, file))
         sentences = sentences_of(document["text"], code, config)
         by_punctuation += sentences.by_punctuation
         short += len(sentences.ends) < config.n_sentences

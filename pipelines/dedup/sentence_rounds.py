@@ -26,7 +26,7 @@ import xxhash
 
 from pipelines.dedup import store
 from pipelines.dedup.decide import sizes_before
-from pipelines.dedup.documents import read_documents
+from pipelines.dedup.documents import language_of, read_documents
 from pipelines.dedup.sentence_pieces import follow, key_of, partners, pieces_of
 from pipelines.dedup.sentence_spans import sentence_language
 from pipelines.dedup.sentence_text import Left, Sentences, char_ends, cut, sentences_of
@@ -184,7 +184,7 @@ def _cuts(
         if row != wanted:
             continue
         wanted = next(rows, None)
-        code = sentence_language(document["metadata"].get("language") or file.language)
+        code = sentence_language(language_of(document, file))
         sentences = sentences_of(document["text"], code, config)
         number = work.offsets[index] + np.uint64(row)
         low, high = np.searchsorted(pairs["number"], number), np.searchsorted(pairs["number"], number, side="right")

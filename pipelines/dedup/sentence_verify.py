@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipelines.compression import LINE_ERRORS, open_lines
-from pipelines.dedup.documents import identity, read_documents
+from pipelines.dedup.documents import identity, language_of, read_documents
 from pipelines.dedup.inputs import InputFile
 from pipelines.dedup.report import FILE
 from pipelines.dedup.sentence_report import CUTS_FILE, SENTENCE, cut_rows, without
@@ -172,7 +172,7 @@ class _Check:
                 self.present.append(_mix(place, hashes[hashes != 0]))
 
     def _split(self, file: InputFile, document: dict[str, Any]) -> Sentences:
-        code = sentence_language(document["metadata"].get("language") or file.language)
+        code = sentence_language(language_of(document, file))
         return sentences_of(document["text"], code, self.config)
 
     def _missing(self) -> Iterator[str]:

@@ -140,7 +140,13 @@ def is_complete(work: Work) -> bool:
     manifest = read_json(work.layout.run_dir / "manifest.json") or {}
     if manifest.get("state") != "complete" or not (work.layout.run_dir / FILE).is_file():
         return False
-    return all(is_written(work, i) for i in work.own_files()) and has_segment(work)
+    if not all(is_written(work, i) for i in work.own_files()) or not has_segment(work):
+        return False
+    try:
+        account = "".join(ledger_line(record) for record in records_of(work))
+        return (work.layout.run_dir / "ledger.jsonl").read_bytes() == account.encode()
+    except (OSError, SourceError):
+        return False
 
 
 def has_segment(work: Work) -> bool:

@@ -9,19 +9,21 @@ cut they are looked at: sentence_verify.py.)
 from array import array
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import xxhash
 
 from pipelines.dedup import store
 from pipelines.dedup.cache import family_dir
 from pipelines.dedup.documents import identity, read_documents
 from pipelines.dedup.inputs import KIND, DedupPlan, beside, read_json
 from pipelines.dedup.languages_verify import tally_of, verify_languages
-from pipelines.dedup.report import FILE
+from pipelines.dedup.report import FILE, shown_id
 from pipelines.dedup.sentence_verify import verify_cuts
 from pipelines.dedup.stages import records_of
 from pipelines.dedup.work import PLAN_FILE, Work
@@ -148,12 +150,13 @@ def _partners(work: Work, records: list[TaskRecord], written: dict[str, np.ndarr
                 f"{source}: {FILE} has {found[source, method]:,} documents removed by {method}, the ledger "
                 f"{expected[source, method]:,}"
             )
-    removed = list(zip(table["removed_source"], table["removed_id"], strict=True))
-    if len(set(removed)) < len(removed):
-        yield f"{FILE}: {len(removed) - len(set(removed)):,} documents are removed twice"
-    for source, name in removed:
-        if _has(written.get(source), name):
-            yield f"{source}: {name}: is in {FILE} as removed and in the files as well"
+    removed = Counter(zip(table["removed_source"], table["removed_id"], strict=True))
+    places = set(zip(table["removed_file"], table["removed_row"], strict=True))
+    if again := len(table["removed_id"]) - len(places):
+        yield f"{FILE}: {again:,} documents are removed twice"
+    both = {place for place in removed if _has(written.get(place[0]), place[1])}
+    for source, name in sorted(both and _too_many(work, removed, both, written)):
+        yield f"{source}: {shown_id(name)}: is in {FILE} as removed and in the files as well"
     outside: dict[str, set[int] | None] = {}
     for name, source, run, gone in zip(
         table["kept_id"], table["kept_source"], table["kept_run"], table["removed_id"], strict=True
@@ -171,9 +174,28 @@ def _partners(work: Work, records: list[TaskRecord], written: dict[str, np.ndarr
             yield f"{gone}: was removed for {name} ({source}), which is not in {run}"
 
 
-def _has(hashes: np.ndarray | None, name: str) -> bool:
-    import xxhash
+def _too_many(
+    work: Work, removed: "Counter[tuple[str, str]]", both: set[tuple[str, str]], written: dict[str, np.ndarray]
+) -> set[tuple[str, str]]:
+    """Which of the ids that were removed and written stand for fewer documents in the run than in both together.
 
+    An id that a source has given to two documents may go once and stay once; the run that was read tells.
+    """
+    read: Counter[tuple[str, str]] = Counter()
+    with suppress(OSError, SourceError):
+        for file in work.plan.files:
+            if not work.plan.is_against(file):
+                names = ((file.source, document["id"]) for document in read_documents(work, file))
+                read.update(name for name in names if name in both)
+    return {place for place in both if read[place] < removed[place] + _num_written(written[place[0]], place[1])}
+
+
+def _num_written(hashes: np.ndarray, name: str) -> int:
+    number = np.uint64(xxhash.xxh3_64_intdigest(name.encode()))
+    return int(np.searchsorted(hashes, number, side="right") - np.searchsorted(hashes, number))
+
+
+def _has(hashes: np.ndarray | None, name: str) -> bool:
     if hashes is None or not len(hashes):
         return False
     number = np.uint64(xxhash.xxh3_64_intdigest(name.encode()))

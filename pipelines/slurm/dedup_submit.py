@@ -12,6 +12,7 @@ from pathlib import Path
 from pipelines.dedup.cache import check_methods, lend_cache, lock_cache, with_segments
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.inputs import KIND, InputRun, plan_fingerprint_data, read_json
+from pipelines.dedup.places import check_places
 from pipelines.dedup.run import delete_dedup
 from pipelines.dedup.stages import clear_unfinished, is_complete, start
 from pipelines.dedup.work import PLAN_FILE, Work
@@ -61,9 +62,7 @@ class DedupOrder:
                 check_path(str(path))
             except ValueError as error:
                 raise UserError(f"{option}: {error}") from None
-        for folder in (self.run, *self.against):
-            if folder.resolve() == self.output_folder.resolve():
-                raise UserError(f"--output-folder {self.output_folder}: is a run that is read; choose another")
+        check_places([self.run, *self.against], self.output_folder, self.cache_dir)
         check_methods(self.config, self.cache_dir)
         check_venv(self.cluster)
         refuse_while_live(probe(self.output_folder))

@@ -29,8 +29,7 @@ from pipelines.dedup.work import PLAN_FILE, Work
 from pipelines.errors import SourceError, UserError
 from pipelines.ledger import TaskRecord, find_record, write_atomically
 from pipelines.manifest import check_continues, fingerprint
-from pipelines.run import make_writable
-from pipelines.run_layout import RUN_DIR, RunLayout
+from pipelines.run_layout import RUN_DIR, RunLayout, make_writable
 from pipelines.run_lock import lock_run
 from pipelines.signals import StopRequest, note_signals
 from pipelines.store.files import TABLES, Halted, at_once, bytes_left, check_room, fetch_files

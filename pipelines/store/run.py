@@ -17,8 +17,8 @@ from pipelines.errors import SourceError
 from pipelines.manifest import check_continues, fingerprint, fingerprint_data, load_plan
 from pipelines.plan import Plan
 from pipelines.report.write import report_at_the_end
-from pipelines.run import RunResult, begin, hire_here, make_writable, supervise
-from pipelines.run_layout import RUN_DIR, RunLayout
+from pipelines.run import RunResult, begin, hire_here, supervise
+from pipelines.run_layout import RUN_DIR, RunLayout, make_writable
 from pipelines.run_lock import lock_run
 from pipelines.signals import StopRequest, note_signals
 from pipelines.store.lock import fence, take_lock

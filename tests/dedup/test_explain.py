@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipelines.dedup.command import execute_dedup
 from pipelines.dedup.config import DedupConfig, MinhashConfig
 from pipelines.dedup.cost import cost_lines, expected_cost, show_seconds
-from pipelines.dedup.explain import explanation
+from pipelines.dedup.explain import explain_text, explanation
 from pipelines.dedup.inputs import freeze
 from pipelines.dedup.minhash import matches
 from pipelines.dedup.near_misses import MOST
@@ -136,7 +136,10 @@ def test_nothing_is_left_of_the_sample_and_nothing_of_the_run_is_touched(
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.345, "0.34 s"), (42.4, "42 s"), (210, "3.5 min"), (90_000, "25 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(8.4e-05, "under 0.01 s"), (0.345, "0.34 s"), (42.4, "42 s"), (210, "3.5 min"), (90_000, "25 h")],
+)
 def test_seconds_in_words(seconds: float, text: str) -> None:
     assert show_seconds(seconds) == text
 
@@ -164,3 +167,18 @@ def test_a_picture_that_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
         execute_dedup(run, config=DedupConfig(), explain=True, plot=tmp_path / "x.pdf")
     with pytest.raises(UserError, match="cannot be written"):
         execute_dedup(run, config=DedupConfig(), explain=True, plot=tmp_path / "none" / "x.png")
+
+
+def test_similarities_of_other_parameters_are_said_to_be_that(tmp_path: Path) -> None:
+    """The output folder may hold what an earlier command has made, with other numbers or even of another run."""
+    run, out = make_run(tmp_path / "run", small_sources()), tmp_path / "run_dedup"
+    run_dedup(run, config=DedupConfig(methods=["exact"]), output_folder=out, workers=0)
+    same = explanation(run, config=DedupConfig(methods=["exact"]), against=[], output_folder=out)
+    assert sum(same["removed_by_tenths"]["exact"]) == 40
+    assert "other parameters" not in explain_text(same)
+    other = explanation(run, config=DedupConfig(methods=["minhash"]), against=[], output_folder=out)
+    assert "what follows was found with other parameters" in explain_text(other)
+    another = make_run(tmp_path / "another", {"local/web/en": small_sources()["local/web/en"][:9]})
+    found = explanation(another, config=DedupConfig(methods=["exact"]), against=[], output_folder=out)
+    assert found["removed_by_tenths"] == {}
+    assert "other parameters" not in explain_text(found)

@@ -175,7 +175,13 @@ def test_against_a_run_in_a_bucket(
     """Law: documents of a stored --against run remove those of a folder, and are named by its URL; verify reads them
     where they are, and sees when one of them has changed, as the deduplication does."""
     output = tmp_path / "out"
-    found = deduplicate(small, output, tmp_path / "s", against=[Path(small_url)])
+    with pytest.raises(UserError, match="both come from the run"):
+        deduplicate(small, output, tmp_path / "s", against=[Path(small_url)])
+    # Another run that happens to have the same documents.
+    other = shutil.copytree(small, tmp_path / "other")
+    manifest = json.loads((other / "_run" / "manifest.json").read_text())
+    (other / "_run" / "manifest.json").write_text(json.dumps({**manifest, "fingerprint": "f" * 64}))
+    found = deduplicate(other, output, tmp_path / "s", against=[Path(small_url)])
     assert sum(record.written for record in found.records) == 0
     assert set(pq.read_table(output / "_run" / FILE)["kept_run"].to_pylist()) == {small_url}
     assert show_dedup_verification(output, as_json=True) == 0
