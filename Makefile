@@ -109,6 +109,7 @@ bench-all: bench
 	$(BIN)/python benchmarks/html_extraction.py
 	$(BIN)/python benchmarks/dedup.py speed ../shared/data
 	$(BIN)/python benchmarks/dedup.py memory ../shared/data
+	$(BIN)/python benchmarks/dedup_verify_memory.py ../shared/data
 	$(BIN)/python benchmarks/dedup_peers.py ../shared/data
 	$(BIN)/python benchmarks/spam_table.py
 	$(BIN)/python benchmarks/vietnamese_profile.py
