@@ -110,6 +110,8 @@ bench-all: bench
 	$(BIN)/python benchmarks/dedup.py speed ../shared/data --output benchmarks/results/dedup_speed.md
 	$(BIN)/python benchmarks/dedup.py memory ../shared/data --output benchmarks/results/dedup_memory.md
 	$(BIN)/python benchmarks/dedup_sentence.py
+	$(BIN)/python benchmarks/dedup_scale.py ../shared/data
+	$(BIN)/python benchmarks/dedup_verify_memory.py ../shared/data
 	$(BIN)/python benchmarks/dedup_peers.py ../shared/data
 	$(BIN)/python benchmarks/spam_table.py
 	$(BIN)/python benchmarks/vietnamese_profile.py

@@ -14,6 +14,7 @@ from datatrove.utils.text import ngrams
 
 from filters.text import UnsplittableText
 from pipelines.dedup import minhash
+from pipelines.dedup.columns import rows_at
 from pipelines.dedup.documents import language_of, read_documents
 from pipelines.dedup.inputs import KIND, read_json
 from pipelines.dedup.near_misses import FILE as NEAR_MISSES
@@ -40,8 +41,10 @@ def similarities(output_folder: Path, pairs: int = PAIRS) -> tuple[dict[str, lis
     if not is_complete(output_folder):
         return {}, []
     run_dir = output_folder / RUN_DIR
-    rows = pq.read_table(run_dir / FILE).to_pylist()
-    rows = [row for row in rows[:: max(1, len(rows) // pairs)] if not row["kept_run"].startswith("cache:")]
+    number = pq.read_metadata(run_dir / FILE).num_rows
+    drawn = rows_at(run_dir / FILE, range(0, number, max(1, number // pairs)))
+    rows = [row for _, row in drawn if not row["kept_run"].startswith("cache:")]
+    # At most 200 rows (near_misses.py).
     near = pq.read_table(run_dir / NEAR_MISSES).to_pylist() if (run_dir / NEAR_MISSES).is_file() else []
     asked = [(("", row["removed_source"], row["removed_id"]), _key(row, "kept")) for row in rows]
     asked += [(_key(row, "left"), _key(row, "right")) for row in near]

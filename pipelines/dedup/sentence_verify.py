@@ -3,11 +3,14 @@
 Reads the run that was read and the files that were written side by side: each text that was written is the text that
 was read without the pieces in `sentence_cuts.parquet`; each sentence of a piece stands, uncut, in the document that it
 was cut for; each removed document was cut, and has too little left. Splits the documents concerned anew and trusts no
-work file. Memory: 16 bytes for each sentence of a document that has pieces or is named by one, and their names.
+work file. Memory: 8 bytes for each document that this method has removed and for each that pieces were cut for. The
+sentences themselves go to a temporary folder (sentence_sums.py): 16 bytes for each that was cut, 8 for each of the
+documents that they were cut for.
 """
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +20,14 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipelines.compression import LINE_ERRORS, open_lines
+from pipelines.dedup.columns import batches, rows_at, strings_of
 from pipelines.dedup.documents import identity, language_of, read_documents
+from pipelines.dedup.hashed_names import SUSPECTS, Distinct
 from pipelines.dedup.inputs import InputFile
 from pipelines.dedup.report import FILE
 from pipelines.dedup.sentence_report import CUTS_FILE, SENTENCE, cut_rows, without
 from pipelines.dedup.sentence_spans import sentence_language
+from pipelines.dedup.sentence_sums import SentenceSums
 from pipelines.dedup.sentence_text import Sentences, sentences_of, simplified, without_sentences
 from pipelines.dedup.work import Work
 from pipelines.errors import SourceError
@@ -37,15 +43,47 @@ def verify_cuts(work: Work, records: list[TaskRecord]) -> Iterator[str]:
         return
     path = work.layout.run_dir / CUTS_FILE
     try:
-        kept = {_place(row["kept_run"], row["kept_source"], row["kept_id"]) for row in cut_rows(path)}
-        table = pq.read_table(work.layout.run_dir / FILE, columns=["removed_source", "removed_id", "method"])
-        table = table.filter(pc.field("method") == SENTENCE)
-        removed = {identity(row["removed_source"], row["removed_id"]) for row in table.to_pylist()}
-        yield from _Check(work, records, kept, removed).problems(cut_rows(path))
+        kept, removed = _kept(path), _removed(work.layout.run_dir / FILE)
+        with SentenceSums() as sums:
+            yield from _Check(work, records, kept, removed, sums).problems(path)
     except (OSError, ValueError, KeyError) as error:
         yield f"{CUTS_FILE}: cannot be read ({str(error).splitlines()[0]})"
     except SourceError as error:
         yield str(error)
+
+
+def _kept(path: Path) -> np.ndarray:
+    """The documents that pieces were cut for, as `_place` has them, sorted."""
+    found = Distinct()
+    with pq.ParquetFile(path) as file:
+        for batch in batches(file, ["kept_run", "kept_source", "kept_id"]):
+            columns = (strings_of(batch.column(name)) for name in ("kept_run", "kept_source", "kept_id"))
+            # A document stands for many pieces one after another.
+            places = {_place(*named) for named in dict.fromkeys(zip(*columns, strict=True))}
+            found.add(np.fromiter(places, np.uint64, len(places)))
+    return found.sorted()
+
+
+def _removed(path: Path) -> np.ndarray:
+    """The documents that this method has removed, as `identity` has them, sorted."""
+    found = Distinct()
+    for documents in _removed_documents(path):
+        found.add(np.array([identity(source, name) for source, name in documents], np.uint64))
+    return found.sorted()
+
+
+def _removed_documents(path: Path) -> Iterator[list[tuple[str, str]]]:
+    """The same documents as (source, id), a batch at a time."""
+    with pq.ParquetFile(path) as file:
+        for batch in batches(file, ["removed_source", "removed_id", "method"]):
+            mine = batch.filter(pc.equal(batch.column("method"), SENTENCE))
+            names = (strings_of(mine.column(name)) for name in ("removed_source", "removed_id"))
+            yield list(zip(*names, strict=True))
+
+
+def _has(known: np.ndarray, value: int) -> bool:
+    place = int(known.searchsorted(np.uint64(value)))
+    return place < len(known) and int(known[place]) == value
 
 
 def _place(run: str, source: str, name: str) -> int:
@@ -53,16 +91,17 @@ def _place(run: str, source: str, name: str) -> int:
 
 
 class _Check:
-    def __init__(self, work: Work, records: list[TaskRecord], kept: set[int], removed: set[int]) -> None:
+    def __init__(
+        self, work: Work, records: list[TaskRecord], kept: np.ndarray, removed: np.ndarray, sums: SentenceSums
+    ) -> None:
         self.work, self.kept, self.removed, self.config = work, kept, removed, work.plan.config.sentence
         self.records = {(record.source, record.rank): record for record in records}
-        # Sentences that were cut, as (where it must stay, what it is), and the sentences that stay there.
-        self.needed: list[np.ndarray] = []
-        self.needed_by: list[str] = []
-        self.present: list[np.ndarray] = []
+        self.sums = sums
+        self.uncut: set[tuple[str, str]] = set()
+        self.num_uncut = 0
 
-    def problems(self, rows: Iterator[dict[str, Any]]) -> Iterator[str]:
-        groups = _groups(rows)
+    def problems(self, path: Path) -> Iterator[str]:
+        groups = _groups(cut_rows(path))
         group = next(groups, None)
         shown = 0
         for _, file in self.work.files():
@@ -96,7 +135,8 @@ class _Check:
             yield f"{CUTS_FILE}: {group[0][1]} ({group[0][0]}): is not in the run, or not in its order"
         if shown > _MOST:
             yield f"{CUTS_FILE}: {shown - _MOST:,} more problems of this kind"
-        yield from self._missing()
+        yield from self._uncut()
+        yield from self._missing(path)
 
     def _written(self, file: InputFile) -> Iterator[dict[str, Any]]:
         record = self.records[file.source, file.rank]
@@ -126,8 +166,11 @@ class _Check:
             yield f"a piece in {CUTS_FILE} is not the text that was read there"
         if written is not None and written != without(text, iter(spans)):
             yield "the text that was written is not the text that was read without its pieces"
-        if not pieces and written is None and identity(file.source, document["id"]) in self.removed:
-            yield f"was removed by {SENTENCE}, and nothing is cut from it"
+        if not pieces and written is None and _has(self.removed, identity(file.source, document["id"])):
+            # Perhaps: two documents may have one hash.
+            self.num_uncut += 1
+            if len(self.uncut) < SUSPECTS:
+                self.uncut.add((file.source, document["id"]))
         if any(piece["removed"] == (written is not None) for piece in pieces):
             yield f"is said to be {'removed' if written is not None else 'kept'}, and is not"
         if written is not None and pieces:
@@ -135,7 +178,8 @@ class _Check:
             counts[1] += sum(piece["sentences"] for piece in pieces)
             counts[2] += sum(end - start for start, end in spans)
         place = _place("", file.source, document["id"])
-        if not pieces and place not in self.kept:
+        stays = _has(self.kept, place)
+        if not pieces and not stays:
             return
         sentences = self._split(file, document)
         hashes = _hashes(sentences, self.config)
@@ -144,10 +188,10 @@ class _Check:
             inside = _inside(sentences, piece["start"], piece["end"])
             gone |= inside
             found = hashes[inside & (hashes != 0)]
-            self.needed.append(_mix(_place(piece["kept_run"], piece["kept_source"], piece["kept_id"]), found))
-            self.needed_by += [document["id"]] * len(found)
-        if place in self.kept and written is not None:
-            self.present.append(_mix(place, hashes[~gone & (hashes != 0)]))
+            where = _place(piece["kept_run"], piece["kept_source"], piece["kept_id"])
+            self.sums.cut(_mix(where, found), piece["row"])
+        if stays and written is not None:
+            self.sums.stays(_mix(place, hashes[~gone & (hashes != 0)]))
         if pieces and written is None and not self._too_little(sentences, gone):
             yield "was removed, and enough is left of it"
 
@@ -167,32 +211,43 @@ class _Check:
 
     def _outside(self, file: InputFile, run: str) -> None:
         for document in read_documents(self.work, file):
-            if (place := _place(run, file.source, document["id"])) in self.kept:
+            if _has(self.kept, place := _place(run, file.source, document["id"])):
                 hashes = _hashes(self._split(file, document), self.config)
-                self.present.append(_mix(place, hashes[hashes != 0]))
+                self.sums.stays(_mix(place, hashes[hashes != 0]))
 
     def _split(self, file: InputFile, document: dict[str, Any]) -> Sentences:
         code = sentence_language(language_of(document, file))
         return sentences_of(document["text"], code, self.config)
 
-    def _missing(self) -> Iterator[str]:
-        if not self.needed:
-            return
-        needed = np.concatenate(self.needed)
-        present = np.unique(np.concatenate([np.empty(0, np.uint64), *self.present]))
-        lost = np.flatnonzero(~np.isin(needed, present))
-        if len(lost):
-            names = sorted({self.needed_by[i] for i in lost.tolist()})
+    def _uncut(self) -> Iterator[str]:
+        """Documents that the table says this method has removed, and that have no piece; by their ids."""
+        found: set[tuple[str, str]] = set()
+        if self.uncut:
+            for documents in _removed_documents(self.work.layout.run_dir / FILE):
+                found |= self.uncut.intersection(documents)
+        for source, name in sorted(found)[:_MOST]:
+            yield f"{source}: {name}: was removed by {SENTENCE}, and nothing is cut from it"
+        # Suspects that were not looked at are more than there can be by chance.
+        number = len(found) + self.num_uncut - len(self.uncut)
+        if number > _MOST:
+            yield f"{CUTS_FILE}: {number - _MOST:,} more documents were removed, and nothing is cut from them"
+
+    def _missing(self, path: Path) -> Iterator[str]:
+        number, rows = self.sums.lost()
+        if number:
+            names = sorted({row["id"] for _, row in rows_at(path, rows.tolist())})
             yield (
-                f"{CUTS_FILE}: {len(lost):,} sentences were cut and do not stand in the document that they were cut "
+                f"{CUTS_FILE}: {number:,} sentences were cut and do not stand in the document that they were cut "
                 f"for (of {', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
             )
 
 
 def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[tuple[tuple[str, str], list[dict[str, Any]]]]:
+    """The pieces of one document after another, each with its `row` in the table."""
     key: tuple[str, str] | None = None
     group: list[dict[str, Any]] = []
-    for row in rows:
+    for number, row in enumerate(rows):
+        row["row"] = number
         if (row["source"], row["id"]) != key:
             if key is not None:
                 yield key, group

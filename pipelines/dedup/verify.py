@@ -2,30 +2,22 @@
 
 For each source read = removed by each method + written, against the files of the run that was read, the files written
 and `duplicates.parquet`; every removed id has a partner that is written, or is in a run (or cache) that was given.
-Reads all documents. Gives up: looking at the texts again; that is what running the method anew does. (Where texts were
-cut they are looked at: sentence_verify.py.)
+Reads all documents; holds 8 bytes for each that was written and for each that was removed (verify_table.py). Gives up:
+looking at the texts again; that is what running the method anew does. (Where texts were cut they are looked at:
+sentence_verify.py.)
 """
 
-from array import array
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
-import xxhash
-
-from pipelines.dedup import store
-from pipelines.dedup.cache import family_dir
-from pipelines.dedup.documents import identity, read_documents
 from pipelines.dedup.inputs import KIND, DedupPlan, beside, read_json
 from pipelines.dedup.languages_verify import tally_of, verify_languages
-from pipelines.dedup.report import FILE, shown_id
 from pipelines.dedup.sentence_verify import verify_cuts
 from pipelines.dedup.stages import records_of
+from pipelines.dedup.verify_table import verify_table
+from pipelines.dedup.verify_written import Written
 from pipelines.dedup.work import PLAN_FILE, Work
 from pipelines.dedup.writer import FAMILY
 from pipelines.errors import SourceError, UserError
@@ -89,32 +81,27 @@ def verify_dedup(work: Work, *, show_progress: bool = False) -> list[str]:
         return [str(error)]
     problems = [f"{r.source} task {r.rank}: {problem}" for r in records for problem in r.problems()]
     problems += _rows(work, records)
-    written: dict[str, np.ndarray] = {}
+    written = Written(work, records)
     tallies: dict[tuple[str, int], Tally] = {}
     with Meter("verifying", sum(r.file.size for r in records if r.file), "bytes", show=show_progress) as meter:
         for record in records:
-            names = array("Q")
             tally = tally_of(work, record)
             if record.file is not None:
                 seen = None if tally is None else partial(_count, tally)
                 with files_of(work.layout, record):
-                    found = check_file(work.layout, record, names, seen)
+                    found = check_file(work.layout, record, written.ids[record.source], seen)
                 problems += found
                 # Of a damaged file that much is said already.
                 tally = None if found else tally
                 meter.advance(record.file.size)
-            written.setdefault(record.source, np.empty(0, np.uint64))
-            hashes = np.frombuffer(names, np.uint64) if names else np.empty(0, np.uint64)
-            written[record.source] = np.concatenate([written[record.source], hashes])
             if tally is not None:
                 tallies[record.source, record.rank] = tally
-    for source, hashes in written.items():
-        hashes.sort()
-        if again := int((hashes[1:] == hashes[:-1]).sum()):
-            problems.append(f"{source}: {again:,} ids occur more than once")
+    written.sort()
+    problems += written.problems()
     problems += _strangers(work, records)
     problems += check_ledger_file(work.layout, records)
-    problems += _partners(work, records, written)
+    problems += verify_table(work, records, written)
+    del written  # 8 bytes for each document, which what follows has other use for
     problems += verify_languages(work, records, tallies)
     problems += verify_cuts(work, records)
     return problems
@@ -130,99 +117,6 @@ def _rows(work: Work, records: list[TaskRecord]) -> Iterator[str]:
     for record in records:
         if record.rows != (expected := lines.get((record.source, record.rank), 0)):
             yield f"{record.source} task {record.rank}: {record.rows:,} documents read, the run has {expected:,}"
-
-
-def _partners(work: Work, records: list[TaskRecord], written: dict[str, np.ndarray]) -> Iterator[str]:
-    """The table of removals: as many as the ledger has, each gone from the files, each with somebody that stays."""
-    try:
-        table = pq.read_table(work.layout.run_dir / FILE).to_pydict()
-    except (OSError, ValueError) as error:
-        yield f"{RUN_DIR}/{FILE}: cannot be read ({str(error).splitlines()[0]})"
-        return
-    found = Counter(zip(table["removed_source"], table["method"], strict=True))
-    expected: Counter[tuple[str, str]] = Counter()
-    for record in records:
-        for reason, number in record.dropped.items():
-            expected[record.source, reason.removeprefix(f"{FAMILY}.")] += number
-    for source, method in sorted(found.keys() | expected.keys()):
-        if found[source, method] != expected[source, method]:
-            yield (
-                f"{source}: {FILE} has {found[source, method]:,} documents removed by {method}, the ledger "
-                f"{expected[source, method]:,}"
-            )
-    removed = Counter(zip(table["removed_source"], table["removed_id"], strict=True))
-    places = set(zip(table["removed_file"], table["removed_row"], strict=True))
-    if again := len(table["removed_id"]) - len(places):
-        yield f"{FILE}: {again:,} documents are removed twice"
-    both = {place for place in removed if _has(written.get(place[0]), place[1])}
-    for source, name in sorted(both and _too_many(work, removed, both, written)):
-        yield f"{source}: {shown_id(name)}: is in {FILE} as removed and in the files as well"
-    outside: dict[str, set[int] | None] = {}
-    for name, source, run, gone in zip(
-        table["kept_id"], table["kept_source"], table["kept_run"], table["removed_id"], strict=True
-    ):
-        if not run:
-            if not _has(written.get(source), name):
-                yield f"{gone}: was removed for {name} ({source}), which is not in the files"
-            continue
-        if run not in outside:
-            outside[run] = _ids_of(work, run)
-            if outside[run] is None:
-                yield f"{run}: holds documents that stand for removed ones, and cannot be read"
-        ids = outside[run]
-        if ids is not None and identity(source, name) not in ids:
-            yield f"{gone}: was removed for {name} ({source}), which is not in {run}"
-
-
-def _too_many(
-    work: Work, removed: "Counter[tuple[str, str]]", both: set[tuple[str, str]], written: dict[str, np.ndarray]
-) -> set[tuple[str, str]]:
-    """Which of the ids that were removed and written stand for fewer documents in the run than in both together.
-
-    An id that a source has given to two documents may go once and stay once; the run that was read tells.
-    """
-    read: Counter[tuple[str, str]] = Counter()
-    with suppress(OSError, SourceError):
-        for file in work.plan.files:
-            if not work.plan.is_against(file):
-                names = ((file.source, document["id"]) for document in read_documents(work, file))
-                read.update(name for name in names if name in both)
-    return {place for place in both if read[place] < removed[place] + _num_written(written[place[0]], place[1])}
-
-
-def _num_written(hashes: np.ndarray, name: str) -> int:
-    number = np.uint64(xxhash.xxh3_64_intdigest(name.encode()))
-    return int(np.searchsorted(hashes, number, side="right") - np.searchsorted(hashes, number))
-
-
-def _has(hashes: np.ndarray | None, name: str) -> bool:
-    if hashes is None or not len(hashes):
-        return False
-    number = np.uint64(xxhash.xxh3_64_intdigest(name.encode()))
-    place = int(np.searchsorted(hashes, number))
-    return place < len(hashes) and bool(hashes[place] == number)
-
-
-def _ids_of(work: Work, run: str) -> set[int] | None:
-    """Documents of an --against run or of a segment of the cache; None when they cannot be read."""
-    plan = work.plan
-    found: set[int] = set()
-    try:
-        if run.startswith("cache:"):
-            family = family_dir(Path(plan.cache_dir or ""), plan.config.exact)
-            for folder in sorted((family / run.removeprefix("cache:")).iterdir()):
-                source, names = store.totals(folder)["source"], store.load(folder, "names").tobytes()
-                start = 0
-                for end in store.load(folder, "end").tolist():
-                    found.add(identity(source, names[start:end].decode()))
-                    start = end
-            return found
-        for file in plan.files:
-            if plan.runs[file.run].path == run:
-                found |= {identity(file.source, document["id"]) for document in read_documents(work, file)}
-        return found
-    except (OSError, SourceError):
-        return None
 
 
 def _strangers(work: Work, records: list[TaskRecord]) -> Iterator[str]:

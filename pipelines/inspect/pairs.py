@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipelines.dedup.columns import batches, codes_of, rows_at
 from pipelines.dedup.report import FILE
 from pipelines.dedup.verify import is_dedup, open_dedup
 from pipelines.errors import UserError
@@ -48,6 +49,25 @@ class PairPage:
     next: int | None
 
 
+def _matching(table: pq.ParquetFile, source: str) -> Iterator[np.ndarray]:
+    """The rows whose removed document is of such a source, a batch at a time."""
+    first = 0
+    for batch in batches(table, ["removed_source"]):
+        codes, names = codes_of(batch.column(0))
+        yield first + np.flatnonzero(np.array([fnmatchcase(name, f"*{source}*") for name in names], bool)[codes])
+        first += batch.num_rows
+
+
+def _picked(arrays: Iterator[np.ndarray], places: np.ndarray) -> np.ndarray:
+    """The values at these sorted places of all arrays after one another."""
+    found, first = [np.empty(0, np.int64)], 0
+    for values in arrays:
+        low, high = places.searchsorted(first), places.searchsorted(first + len(values))
+        found.append(values[places[low:high] - first])
+        first += len(values)
+    return np.concatenate(found)
+
+
 class Pairs:
     """The table of a finished deduplication. Safe to ask from several threads.
 
@@ -76,18 +96,12 @@ class Pairs:
     def sample(self, number: int, seed: int, source: str = "") -> list[Pair]:
         """Up to `number` pairs, the same for the same seed, in the table's order; `source`: a glob
         of the removed one's, or part of it. Raises SourceError where a file cannot be read."""
-        matching = np.arange(len(self))
-        if source:
-            names = pq.read_table(self.path, columns=["removed_source"]).column(0).to_pylist()
-            matching = np.array([i for i, name in enumerate(names) if fnmatchcase(name, f"*{source}*")], np.int64)
-        drawn = set(np.random.default_rng(seed).permutation(matching)[:number].tolist())
-        last = max(drawn, default=-1)
-        rows = []
-        for first, batch in self._batches(0):
-            if first > last:
-                break
-            mine = sorted(place - first for place in drawn if first <= place < first + batch.num_rows)
-            rows += [(first + place, row) for place, row in zip(mine, batch.take(mine).to_pylist(), strict=True)]
+        with pq.ParquetFile(self.path) as table:
+            number_of = sum(map(len, _matching(table, source))) if source else len(self)
+            drawn = np.sort(np.random.default_rng(seed).choice(number_of, min(number, number_of), replace=False))
+            if source:
+                drawn = _picked(_matching(table, source), drawn)
+        rows = list(rows_at(self.path, drawn.tolist(), _BATCH))
         return self._with_texts(rows)
 
     def page(

@@ -6,15 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipelines.dedup import sentence, sentence_rounds, store
+from pipelines.dedup import sentence, sentence_rounds, sentence_sums, sentence_verify, store
 from pipelines.dedup.canaries import CanaryError
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.run import run_dedup
 from pipelines.dedup.verify import open_dedup, verify_dedup
 from pipelines.errors import SourceError
 from pipelines.ledger import TaskRecord
-from tests.dedup.corpus import doc, documents_of, files_of, make_run
+from tests.dedup.corpus import doc, documents_of, duplicates_of, files_of, make_run
 from tests.dedup.sentences import (
     BOOKS,
     WEB,
@@ -72,6 +74,37 @@ def test_verify_sees_a_removal_without_cause(finished: Path) -> None:
 
     rewrite(finished, lessen)
     assert "gone: was removed by sentence, and nothing is cut from it" in problems(finished)
+
+
+def test_equal_hashes_accuse_nobody_of_a_removal_without_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law: a document that another method has removed has no piece, and is not taken for one with the same hash."""
+    sources = two_sources()
+    sources[WEB] += [doc("gone", text_of([100, 101, 102, 103, 300, 380])), doc("again", sources[BOOKS][0]["text"])]
+    config = config_of([BOOKS], min_num_sentences=3).model_copy(update={"methods": ["exact", "sentence"]})
+    dedup(make_run(tmp_path / "run", sources, tasks=2), tmp_path / "out", config)
+    assert {row["method"] for row in duplicates_of(tmp_path / "out")} == {"exact", "sentence"}
+    monkeypatch.setattr(sentence_verify, "identity", lambda source, name: 7)
+    assert problems(tmp_path / "out") == ""
+    rewrite(tmp_path / "out", lambda rows: [row for row in rows if row["id"] != "gone"])
+    text = problems(tmp_path / "out")
+    assert "gone: was removed by sentence, and nothing is cut from it" in text
+    assert "again" not in text
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.integers(0, 40)), st.lists(st.integers(0, 40)), st.integers(1, 50))
+def test_sums_of_ranges_are_those_of_sets(cut: list[int], stays: list[int], buffered: int) -> None:
+    """Law: what is lost, and of which rows, whatever goes to the files when."""
+    cut_numbers, stay_numbers = (np.array(part, np.uint64) * np.uint64(0x9E3779B97F4A7C15) for part in (cut, stays))
+    with pytest.MonkeyPatch.context() as patch, sentence_sums.SentenceSums() as sums:
+        patch.setattr(sentence_sums, "_BUFFERED", buffered)
+        for row, number in enumerate(cut_numbers):
+            sums.cut(np.array([number, number]), row)
+            sums.stays(stay_numbers[row : row + 1])
+        sums.stays(stay_numbers[len(cut) :])
+        lost = [row for row, value in enumerate(cut) if value not in stays]
+        number, rows = sums.lost()
+    assert (number, rows.tolist()) == (2 * len(lost), lost)
 
 
 def test_verify_sees_a_removal_of_which_enough_is_left(finished: Path) -> None:
