@@ -50,9 +50,7 @@ def read_documents(work: Work, file: InputFile) -> Iterator[dict[str, Any]]:
         yield document
 
 
-def read_rows(
-    work: Work, file: InputFile, wanted: Iterable[bool] = ()
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_rows(work: Work, file: InputFile, wanted: Iterable[bool] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
     """(row, document) of a file. Where `wanted` says False for a row, its line is only counted.
 
     Raises SourceError at the end when the file is not the one that was frozen; results must not be committed before.
