@@ -41,6 +41,13 @@ def _simplifier(flags: tuple[bool, ...]) -> Any | None:
         return None
 
 
+def _splitter(word_code: str) -> FastSplitter:
+    found = splitter(word_code)
+    if found is None:
+        raise RuntimeError(native.why_not())
+    return found
+
+
 class FastMinhash:
     """Signatures with the parameters of one signature step.
 
@@ -79,23 +86,25 @@ class FastMinhash:
             word_code: a code that datatrove's word splitters know.
             split: splits what the core cannot; what it raises is passed on.
         """
-        words_of = splitter(word_code)
-        if words_of is None:
-            raise RuntimeError(native.why_not())
-        why = words_of.note
-        if words_of.mode != "given" and self._simplifier is not None:
-            try:
-                answer = words_of.answered(self._hasher.sign, self._simplifier, words_of.core, text)
-            except UnicodeEncodeError:
-                answer = "lone surrogate"
-            if isinstance(answer, tuple):
-                native.counts["fast", f"minhash {word_code}", ""] += 1
-                return answer
-            why = answer if isinstance(answer, str) else "more pieces than the memory holds"
-        elif words_of.mode != "given":
-            why = "names of weekdays and months"
-        native.counts["stock", f"minhash {word_code}", why] += 1
+        words_of = _splitter(word_code)
+        answer = self._answer(self._hasher.sign, text, words_of)
+        if isinstance(answer, tuple):
+            native.counts["fast", f"minhash {word_code}", ""] += 1
+            return answer
+        native.counts["stock", f"minhash {word_code}", answer] += 1
         return self._sign_apart(text, word_code, split, words_of)
+
+    def _answer(self, ask: Callable[..., Any], text: str, words_of: FastSplitter) -> Any:
+        """What a function of the core makes of a text, or why the core cannot split it (str)."""
+        if words_of.mode == "given":
+            return words_of.note
+        if self._simplifier is None:
+            return "names of weekdays and months"
+        try:
+            answer = words_of.answered(ask, self._simplifier, words_of.core, text)
+        except UnicodeEncodeError:
+            return "lone surrogate"
+        return "more pieces than the memory holds" if isinstance(answer, list) else answer
 
     def _sign_apart(self, text: str, word_code: str, split: Split, words_of: FastSplitter) -> tuple[int, bytes | None]:
         words = split(self.simplify(text), word_code)
@@ -114,13 +123,15 @@ class FastMinhash:
 
         Arguments as for `sign`.
         """
-        words_of, simple = splitter(word_code), self.simplify(text)
-        if words_of is None:
-            raise RuntimeError(native.why_not())
-        words = words_of.split(simple) if words_of.mode != "given" else None
-        if words is None:
-            words = words_of.core.wrap("", split(simple, word_code))
-        return np.frombuffer(self._hasher.grams(words), "<u8")
+        words_of = _splitter(word_code)
+        found = self._answer(self._hasher.grams, text, words_of)
+        if not isinstance(found, bytes):
+            simple = self.simplify(text)
+            words = words_of.split(simple) if words_of.mode != "given" else None
+            if words is None:
+                words = words_of.core.wrap("", split(simple, word_code))
+            found = self._hasher.grams_words(words)
+        return np.frombuffer(found, "<u8")
 
     def permute(self, hashes: np.ndarray) -> np.ndarray:
         """The smallest value of each permutation over n-grams' hashes (uint64, contiguous)."""

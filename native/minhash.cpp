@@ -12,6 +12,7 @@ namespace smol {
 namespace {
 
 constexpr size_t kCopy = 16;
+constexpr int kMostPileBits = 16;
 constexpr size_t kBlock = 1024;  // hashes: 8 KB, inside of any first-level cache
 
 // Words with single spaces between them, and where each begins and ends.
@@ -42,6 +43,28 @@ struct Joined {
         }
     }
 };
+
+// Sorts numbers that are mostly evenly spread over `bits` bits: dealt by their first bits into about as many piles as
+// there are numbers, so that most piles hold a number or two. Each pile is sorted, so any other spread is no slower than
+// sorting all of them at once.
+void sort_hashes(std::vector<uint64_t>& all, int bits) {
+    if (all.size() < 64) return std::sort(all.begin(), all.end());
+    int pile_bits = 6;
+    while (pile_bits < kMostPileBits && (size_t{2} << pile_bits) <= all.size()) ++pile_bits;
+    const int shift = bits - pile_bits;
+    std::vector<uint32_t> ends((size_t{1} << pile_bits) + 1);
+    for (const uint64_t value : all) ++ends[(value >> shift) + 1];
+    for (size_t i = 1; i < ends.size(); ++i) ends[i] += ends[i - 1];
+    std::vector<uint64_t> dealt(all.size());
+    for (const uint64_t value : all) dealt[ends[value >> shift]++] = value;
+    size_t begin = 0;
+    for (size_t i = 0; i + 1 < ends.size(); ++i) {
+        // Dealing has moved the begin of each pile to its end.
+        if (ends[i] - begin > 1) std::sort(dealt.begin() + begin, dealt.begin() + ends[i]);
+        begin = ends[i];
+    }
+    all.swap(dealt);
+}
 
 }  // namespace
 
@@ -84,8 +107,9 @@ bool MinHasher::sign(const Document& doc, std::vector<uint64_t>& best) const {
 
 std::vector<uint64_t> MinHasher::grams(const Document& doc) const {
     std::vector<uint64_t> all;
+    if (doc.words.size() >= n_) all.reserve(doc.words.size() - n_ + 1);
     each_block(doc, [&](const uint64_t* hashes, size_t count) { all.insert(all.end(), hashes, hashes + count); });
-    std::sort(all.begin(), all.end());
+    sort_hashes(all, is_32_bits() ? 32 : 64);
     all.erase(std::unique(all.begin(), all.end()), all.end());
     return all;
 }

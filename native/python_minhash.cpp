@@ -3,7 +3,8 @@
 //   MinHash(n, hash, a, b)                sign(simplifier, splitter, text) -> (number of words, signature | None)
 //                                             | [unknown chunks] | why only stock can split the text
 //                                         sign_words(words) -> signature | None; permute(hashes) -> signature
-//                                         grams(words) -> the different hashes of n-grams, sorted, 64 bits each
+//                                         grams(simplifier, splitter, text) -> the different hashes of n-grams,
+//                                             sorted, 64 bits each | what sign says; grams_words(words)
 // A signature is bytes, little-endian numbers of 64 or 32 bits; None where there are fewer words than an n-gram has.
 #include <cstring>
 
@@ -119,41 +120,50 @@ PyObject* strings(const std::vector<std::string>& all) {
     return list;
 }
 
+// What `take(document)` makes of the words of a text, then answer(document); before that, what keeps it from having words.
+template <class Take, class Answer>
+PyObject* of_text(PyObject* args, Take take, Answer answer) {
+    PyObject *simplifier_object, *splitter_object, *text;
+    if (!PyArg_ParseTuple(args, "OOU", &simplifier_object, &splitter_object, &text)) return nullptr;
+    const auto& simplifier = argument<smol::Simplifier>(simplifier_object);
+    const auto& held_splitter = argument<HeldSplitter>(splitter_object);
+    auto& splitter = *held_splitter.splitter;
+    if (!splitter.rules && !splitter.crf) throw std::logic_error("no rules were given");
+    HeldWords held;
+    held.hold(text);
+    std::string simple;
+    std::vector<std::string> unknown;
+    smol::Document doc;
+    const char* why = nullptr;
+    {
+        const Released released;
+        if (!simplifier.simplify(held.doc.text, simple)) {
+            why = "a mark out of order";
+        } else if (simple.size() > INT32_MAX / 2) {
+            why = "above 1 GB";
+        } else if (!(why = held_splitter.why_stock(simple))) {
+            doc.text = simple;
+            const auto outcome = splitter.split(doc, unknown);
+            if (outcome == smol::Splitter::Outcome::kStock) why = "a very long chunk";
+            if (outcome == smol::Splitter::Outcome::kDone) take(doc);
+        }
+    }
+    if (why) return PyUnicode_FromString(why);
+    return unknown.empty() ? answer(doc) : strings(unknown);
+}
+
 PyObject* minhash_sign(PyObject* self, PyObject* args) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        PyObject *simplifier_object, *splitter_object, *text;
-        if (!PyArg_ParseTuple(args, "OOU", &simplifier_object, &splitter_object, &text)) return nullptr;
         const auto& hasher = unbox<smol::MinHasher>(self);
-        const auto& simplifier = argument<smol::Simplifier>(simplifier_object);
-        const auto& held_splitter = argument<HeldSplitter>(splitter_object);
-        auto& splitter = *held_splitter.splitter;
-        if (!splitter.rules && !splitter.crf) throw std::logic_error("no rules were given");
-        HeldWords held;
-        held.hold(text);
-        std::string simple;
-        std::vector<std::string> unknown;
         std::vector<uint64_t> best;
-        smol::Document doc;
         bool has_grams = false;
-        const char* why = nullptr;
-        {
-            const Released released;
-            if (!simplifier.simplify(held.doc.text, simple)) {
-                why = "a mark out of order";
-            } else if (simple.size() > INT32_MAX / 2) {
-                why = "above 1 GB";
-            } else if (!(why = held_splitter.why_stock(simple))) {
-                doc.text = simple;
-                const auto outcome = splitter.split(doc, unknown);
-                if (outcome == smol::Splitter::Outcome::kStock) why = "a very long chunk";
-                if (outcome == smol::Splitter::Outcome::kDone) has_grams = hasher.sign(doc, best);
-            }
-        }
-        if (why) return PyUnicode_FromString(why);
-        if (!unknown.empty()) return strings(unknown);
-        const auto words = static_cast<Py_ssize_t>(doc.words.size());
-        if (!has_grams) return Py_BuildValue("nO", words, Py_None);
-        return Py_BuildValue("nN", words, signature_bytes(hasher, best));
+        return of_text(
+            args, [&](const smol::Document& doc) { has_grams = hasher.sign(doc, best); },
+            [&](const smol::Document& doc) {
+                const auto words = static_cast<Py_ssize_t>(doc.words.size());
+                return has_grams ? Py_BuildValue("nN", words, signature_bytes(hasher, best))
+                                 : Py_BuildValue("nO", words, Py_None);
+            });
     });
 }
 
@@ -172,7 +182,23 @@ PyObject* minhash_sign_words(PyObject* self, PyObject* words) {
     });
 }
 
-PyObject* minhash_grams(PyObject* self, PyObject* words) {
+PyObject* little_bytes(std::vector<uint64_t>& all) {
+    for (uint64_t& value : all) value = smol::read_little<uint64_t>(reinterpret_cast<const char*>(&value));
+    return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(all.data()),
+                                     static_cast<Py_ssize_t>(all.size() * sizeof(uint64_t)));
+}
+
+PyObject* minhash_grams(PyObject* self, PyObject* args) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        const auto& hasher = unbox<smol::MinHasher>(self);
+        std::vector<uint64_t> all;
+        return of_text(
+            args, [&](const smol::Document& doc) { all = hasher.grams(doc); },
+            [&](const smol::Document&) { return little_bytes(all); });
+    });
+}
+
+PyObject* minhash_grams_words(PyObject* self, PyObject* words) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         const auto& hasher = unbox<smol::MinHasher>(self);
         const auto& held = argument<HeldWords>(words);
@@ -181,9 +207,7 @@ PyObject* minhash_grams(PyObject* self, PyObject* words) {
             const Released released;
             all = hasher.grams(held.doc);
         }
-        for (uint64_t& value : all) value = smol::read_little<uint64_t>(reinterpret_cast<const char*>(&value));
-        return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(all.data()),
-                                         static_cast<Py_ssize_t>(all.size() * sizeof(uint64_t)));
+        return little_bytes(all);
     });
 }
 
@@ -221,7 +245,8 @@ PyObject* minhash_hash(PyObject*, PyObject* args) {
 PyMethodDef minhash_methods[] = {
     {"sign", minhash_sign, METH_VARARGS, "sign(simplifier, splitter, text) -> (words, signature) | [chunks] | reason"},
     {"sign_words", minhash_sign_words, METH_O, "sign_words(words) -> signature | None"},
-    {"grams", minhash_grams, METH_O, "grams(words) -> different hashes of n-grams, sorted, 64 bits each"},
+    {"grams", minhash_grams, METH_VARARGS, "grams(simplifier, splitter, text) -> hashes | [chunks] | reason"},
+    {"grams_words", minhash_grams_words, METH_O, "grams_words(words) -> different hashes of n-grams, sorted"},
     {"permute", minhash_permute, METH_O, "permute(hashes of 64 bits) -> signature"},
     {"hash", minhash_hash, METH_VARARGS | METH_STATIC, "hash(name, data) -> int"},
     {nullptr, nullptr, 0, nullptr},

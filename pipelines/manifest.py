@@ -12,6 +12,7 @@ import shutil
 import unicodedata
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -52,6 +53,11 @@ def fingerprint(data: dict[str, Any]) -> str:
 
 def deciding_versions() -> dict[str, str]:
     """Versions of this toolkit and of every package that can change a document."""
+    return dict(_deciding_versions())
+
+
+@cache  # what this process has imported does not change; looking it up reads the metadata of every package
+def _deciding_versions() -> dict[str, str]:
     found = {"smoltrove": __version__, "unicode": unicodedata.unidata_version, "python": platform.python_version()[:4]}
     for name in DECIDING_PACKAGES:
         try:

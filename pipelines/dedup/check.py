@@ -23,7 +23,7 @@ from filters.text import split_words
 from pipelines.dedup import minhash, store
 from pipelines.dedup.canaries import CanaryError, canary_texts
 from pipelines.dedup.config import DedupConfig
-from pipelines.dedup.documents import language_of, read_documents
+from pipelines.dedup.documents import language_of, read_rows
 from pipelines.dedup.work import CANARY_ROWS, Work
 
 STAGE = "minhash.shingles"
@@ -42,16 +42,15 @@ def scan_candidates(work: Work, index: int) -> None:
     file = work.plan.files[index]
     signer = minhash.Signer(minhash.stock_config(work.plan.config.minhash))
     rows = _candidates(work, index)
-    wanted = set(rows[rows < file.lines].tolist())
+    wanted = rows[rows < file.lines]
     sets: list[np.ndarray] = []
-    if wanted:
-        for row, document in enumerate(read_documents(work, file)):
-            if row in wanted:
-                language = language_of(document, file)
-                sets.append(shingles_of(document["text"], language, signer))
+    if len(wanted):
+        for _, document in read_rows(work, file, np.isin(np.arange(file.lines), wanted).tolist()):
+            language = language_of(document, file)
+            sets.append(shingles_of(document["text"], language, signer))
     for text in canary_texts(minhash.NAME, index, work.layout.fingerprint, work.plan.config):
         sets.append(shingles_of(text, None, signer))
-    known = np.append(np.array(sorted(wanted), np.uint32), np.arange(CANARY_ROWS, dtype=np.uint32) + file.lines)
+    known = np.append(wanted.astype(np.uint32), np.arange(CANARY_ROWS, dtype=np.uint32) + file.lines)
     store.commit(
         work.folder(STAGE, index),
         {

@@ -7,8 +7,9 @@ them speaks for all, and they stay or go together. Gives up: reading from the mi
 import hashlib
 import io
 from array import array
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Iterable, Iterator
+from itertools import chain, repeat
+from typing import IO, Any, Protocol
 
 import numpy as np
 import orjson
@@ -18,6 +19,7 @@ from filters.sampling import EPOCH
 from pipelines.compression import LINE_ERRORS, open_lines
 from pipelines.dedup import store
 from pipelines.dedup.inputs import InputFile
+from pipelines.dedup.methods import method
 from pipelines.dedup.survivors import ranks
 from pipelines.dedup.work import CACHE_BASE, Work
 from pipelines.errors import SourceError
@@ -43,22 +45,31 @@ class _Hashed(io.RawIOBase):
 
 
 def read_documents(work: Work, file: InputFile) -> Iterator[dict[str, Any]]:
-    """Every document of a file as `{"text", "id", "metadata"}`.
+    """Every document of a file as `{"text", "id", "metadata"}`; raises as `read_rows` does."""
+    for _, document in read_rows(work, file):
+        yield document
+
+
+def read_rows(work: Work, file: InputFile, wanted: Iterable[bool] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row, document) of a file. Where `wanted` says False for a row, its line is only counted.
 
     Raises SourceError at the end when the file is not the one that was frozen; results must not be committed before.
     """
     path = work.plan.place(file)
     lines = 0
+    takes = chain(wanted, repeat(True))
     try:
         with work.plan.open(file) as raw:
             hashed = _Hashed(raw)
             with open_lines(path.name, io.BufferedReader(hashed, 1 << 20)) as handle:
-                for line in handle:
+                for line, take in zip(handle, takes, strict=False):
                     lines += 1
+                    if not take:
+                        continue
                     document: dict[str, Any] = orjson.loads(line)
                     if not is_document(document):
                         raise SourceError(f"{path}: line {lines:,} is no document of a run; verify that run")
-                    yield document
+                    yield lines - 1, document
             while hashed.readinto(bytearray(1 << 16)):
                 pass
     except LINE_ERRORS as error:
@@ -96,13 +107,37 @@ def identity(source: str, name: str) -> int:
     return xxhash.xxh3_64_intdigest(f"{source}\0{name}".encode())
 
 
+class FileScan(Protocol):
+    """What a method keeps of one file, taken in while the file is read."""
+
+    def take(self, row: int, document: dict[str, Any]) -> None:
+        """Take in the document of a row; rows come in order."""
+
+    def commit(self) -> None:
+        """Commit the folder of the method's scan, when the whole file was read and is the frozen one."""
+
+
+def scan_file(work: Work, index: int, before: str, scan: FileScan) -> None:
+    """Let `scan` take in the documents of a file that the methods before `before` have left, and commit it."""
+    active = work.active_rows(index, before=before).tolist()
+    for row, document in read_rows(work, work.plan.files[index], active):
+        scan.take(row, document)
+    scan.commit()
+
+
 def index_file(work: Work, index: int) -> None:
-    """The table of one file: per row its length in characters, the row of its unit, its epoch, identity and id."""
+    """The table of one file: per row its length in characters, the row of its unit, its epoch, identity and id.
+
+    The first method takes in what it wants of the file at the same reading, if it can, and its own stage then finds
+    that done; no method before it has removed anything.
+    """
     file = work.plan.files[index]
     lengths, units, epochs, identities, ends = array("Q"), array("I"), array("I"), array("Q"), array("Q")
     names = bytearray()
     before = before_text = ""
-    for row, document in enumerate(read_documents(work, file)):
+    first = getattr(method(work.methods[0]), "Scan", None)
+    scan: FileScan | None = None if first is None else first(work, index)
+    for row, document in read_rows(work, file):
         name, epoch = base_id(document)
         same = row > 0 and epoch > 1 and name == before and document["text"] == before_text
         units.append(units[-1] if same else row)
@@ -112,6 +147,10 @@ def index_file(work: Work, index: int) -> None:
         identities.append(identity(file.source, name))
         names += document["id"].encode()
         ends.append(len(names))
+        if scan is not None and not same:
+            scan.take(row, document)
+    if scan is not None:
+        scan.commit()
     store.commit(
         work.folder("index", index),
         {

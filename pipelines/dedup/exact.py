@@ -8,8 +8,10 @@ collide (XXH3 is no cryptographic hash).
 
 import re
 import unicodedata
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -18,7 +20,7 @@ from pipelines.dedup import store
 from pipelines.dedup.cache import cached_files
 from pipelines.dedup.canaries import canary_texts
 from pipelines.dedup.config import ExactConfig
-from pipelines.dedup.documents import read_documents
+from pipelines.dedup.documents import scan_file
 from pipelines.dedup.work import CACHE_BASE, Work
 
 NAME = "exact"
@@ -40,26 +42,39 @@ def key(text: str, config: ExactConfig) -> int:
     return xxhash.xxh3_128_intdigest(normalise(text, config).encode())
 
 
-def scan(work: Work, index: int) -> None:
+class Scan:
     """The hashes of one file, sorted: arrays `high`, `low`, `row`."""
-    file, config = work.plan.files[index], work.plan.config
-    active = work.active_rows(index, before=NAME)
-    keys: list[tuple[int, int]] = [
-        (key(document["text"], config.exact), row)
-        for row, document in enumerate(read_documents(work, file))
-        if active[row]
-    ]
-    for i, text in enumerate(canary_texts(NAME, index, work.layout.fingerprint, config)):
-        keys.append((key(text, config.exact), file.lines + i))
-    high = np.fromiter((number >> 64 for number, _ in keys), np.uint64, len(keys))
-    low = np.fromiter((number & 0xFFFFFFFFFFFFFFFF for number, _ in keys), np.uint64, len(keys))
-    row = np.fromiter((row for _, row in keys), np.uint32, len(keys))
-    order = np.lexsort((row, low, high))
-    store.commit(
-        work.folder(f"{NAME}.scan", index),
-        {"high": high[order], "low": low[order], "row": row[order]},
-        {"records": len(keys)},
-    )
+
+    def __init__(self, work: Work, index: int) -> None:
+        self.work, self.index, self.config = work, index, work.plan.config
+        self.hashes, self.rows = bytearray(), array("I")
+
+    def take(self, row: int, document: dict[str, Any]) -> None:
+        """Hash one document."""
+        self._add(row, document["text"])
+
+    def _add(self, row: int, text: str) -> None:
+        self.hashes += key(text, self.config.exact).to_bytes(16, "little")
+        self.rows.append(row)
+
+    def commit(self) -> None:
+        """Hash the canaries too, and commit all."""
+        lines = self.work.plan.files[self.index].lines
+        for i, text in enumerate(canary_texts(NAME, self.index, self.work.layout.fingerprint, self.config)):
+            self._add(lines + i, text)
+        low, high = np.frombuffer(self.hashes, "<u8").reshape(-1, 2).T
+        row = np.array(self.rows, np.uint32)
+        order = np.lexsort((row, low, high))
+        store.commit(
+            self.work.folder(f"{NAME}.scan", self.index),
+            {"high": high[order], "low": low[order], "row": row[order]},
+            {"records": len(row)},
+        )
+
+
+def scan(work: Work, index: int) -> None:
+    """The hashes of one file, read for them alone."""
+    scan_file(work, index, NAME, Scan(work, index))
 
 
 def num_parts(work: Work) -> int:

@@ -1,6 +1,7 @@
 """The methods by name. A method is a module that scans files, matches parts, and compares pairs.
 
     scan(work, index)       one file -> a committed folder `<name>.scan/<index>`, canaries included
+    Scan(work, index)       the same for who reads the file anyway (documents.FileScan); a method may lack it
     num_parts(work)         into how many parts the matching is cut
     prepare(work, crew)     if there is one: what must be known before parts can be cut
     match(work, part)       one part of all files -> `<name>.match/<part>` with an array `edges` of pairs

@@ -7,9 +7,10 @@ its first hash (ranges.py). Disk: 68 bytes a document and bucket (14 x 8: 952). 
 n-gram has, which are left to `exact` and counted.
 """
 
+from array import array
 from collections.abc import Iterable
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datatrove.pipeline.dedup.minhash import MinhashConfig as StockConfig
@@ -23,7 +24,7 @@ from filters.text import UnsplittableText, split_words, splitter_available, word
 from pipelines.dedup import near_pairs, store
 from pipelines.dedup.canaries import canary_texts
 from pipelines.dedup.config import MinhashConfig
-from pipelines.dedup.documents import language_of, read_documents
+from pipelines.dedup.documents import language_of, scan_file
 from pipelines.dedup.ranges import Column, even_bounds, rows_of_part
 from pipelines.dedup.work import Work
 
@@ -120,41 +121,53 @@ class Signer(MinhashDedupSignature):
         return best.astype(self.config.hash_config.np_dtype)
 
 
-def scan(work: Work, index: int) -> None:
+class Scan:
     """The signatures of one file: an array of sorted records for each bucket."""
-    file, config = work.plan.files[index], work.plan.config.minhash
-    signer = Signer(stock_config(config))
-    active = work.active_rows(index, before=NAME)
-    rows: list[int] = []
-    signatures = bytearray()  # one after the other: a list of arrays and a matrix of them would be twice the memory
-    short = unsplittable = 0
-    for row, document in enumerate(read_documents(work, file)):
-        if not active[row]:
-            continue
+
+    def __init__(self, work: Work, index: int) -> None:
+        self.work, self.index = work, index
+        self.file, self.config = work.plan.files[index], work.plan.config.minhash
+        self.signer = Signer(stock_config(self.config))
+        self.rows = array("I")
+        # One after the other: a list of arrays and a matrix of them would be twice the memory.
+        self.signatures = bytearray()
+        self.short = self.unsplittable = 0
+
+    def take(self, row: int, document: dict[str, Any]) -> None:
+        """Sign one document."""
         try:
-            language = language_of(document, file)
-            num_words, signature = signer.sign(document["text"], language)
+            language = language_of(document, self.file)
+            num_words, signature = self.signer.sign(document["text"], language)
         except UnsplittableText:
-            unsplittable += 1
-            continue
-        if signature is None or num_words < config.min_words:
-            short += 1
-            continue
-        rows.append(row)
-        signatures += signature.tobytes()
-    for i, text in enumerate(canary_texts(NAME, index, work.layout.fingerprint, work.plan.config)):
-        _, signature = signer.sign(text, None)
-        assert signature is not None, "canaries fill an n-gram"
-        rows.append(file.lines + i)
-        signatures += signature.tobytes()
-    matrix = np.frombuffer(signatures, f"<u{config.precision // 8}")
-    matrix = matrix.reshape(len(rows), config.num_buckets, config.hashes_per_bucket)
-    row_numbers = np.array(rows, np.uint32)
-    store.commit(
-        work.folder(f"{NAME}.scan", index),
-        {bucket_name(b): partial(sorted_records, matrix[:, b], row_numbers, config) for b in range(config.num_buckets)},
-        {"records": len(rows), "skipped_short": short, "skipped_unsplittable": unsplittable},
-    )
+            self.unsplittable += 1
+            return
+        if signature is None or num_words < self.config.min_words:
+            self.short += 1
+            return
+        self.rows.append(row)
+        self.signatures += signature.data
+
+    def commit(self) -> None:
+        """Sign the canaries too, and commit all."""
+        config = self.config
+        for i, text in enumerate(canary_texts(NAME, self.index, self.work.layout.fingerprint, self.work.plan.config)):
+            _, signature = self.signer.sign(text, None)
+            assert signature is not None, "canaries fill an n-gram"
+            self.rows.append(self.file.lines + i)
+            self.signatures += signature.data
+        matrix = np.frombuffer(self.signatures, f"<u{config.precision // 8}")
+        matrix = matrix.reshape(len(self.rows), config.num_buckets, config.hashes_per_bucket)
+        rows = np.array(self.rows, np.uint32)
+        store.commit(
+            self.work.folder(f"{NAME}.scan", self.index),
+            {bucket_name(b): partial(sorted_records, matrix[:, b], rows, config) for b in range(config.num_buckets)},
+            {"records": len(rows), "skipped_short": self.short, "skipped_unsplittable": self.unsplittable},
+        )
+
+
+def scan(work: Work, index: int) -> None:
+    """The signatures of one file, read for them alone."""
+    scan_file(work, index, NAME, Scan(work, index))
 
 
 def bucket_name(bucket: int) -> str:

@@ -187,7 +187,10 @@ def test_hostile_texts_have_stock_signatures(word_code: str, name: str) -> None:
         except (UnicodeEncodeError, SystemError) as error:
             with pytest.raises(type(error)):
                 fast.sign(text, word_code, split)
+            with pytest.raises(type(error)):
+                fast.grams(text, word_code, split)
             return
+        assert fast.grams(text, word_code, split).tolist() == np.unique(shingles).tolist()
         _, signature = fast.sign(text, word_code, split)
         if shingles.size == 0:
             assert signature is None
@@ -306,3 +309,18 @@ def test_the_core_refuses_what_cannot_be() -> None:
         hasher.permute(np.zeros(4, np.uint32))
     with pytest.raises(ValueError, match="another type"):
         hasher.sign_words(hasher)
+
+
+@needs_core
+@pytest.mark.parametrize("name", CONFIGS)
+def test_n_grams_of_a_text_are_stocks_whatever_their_number(name: str) -> None:
+    """Law: all different hashes and no other, sorted; few, many, the same again and again, and text left to stock."""
+    step = Stock("memory://signatures", CONFIGS[name], "eng")
+    fast = FastMinhash(step)
+    dice = random.Random(5)
+    words = ["".join(dice.choices("abcdefgh", k=6)) for _ in range(5000)]
+    many = [" ".join(words[:80]), " ".join(words), "la la la " * 3000, "IS_ALPHA a b c d e f g"]
+    for text in [*EDGES, *many]:
+        expected = np.unique(step.get_shingles(text)).tolist()
+        assert fast.grams(text, "eng", lambda simple, _: step.word_tokenizer.word_tokenize(simple)).tolist() == expected
+    assert len(np.unique(step.get_shingles(many[1]))) > 4000

@@ -189,7 +189,7 @@ def test_killed_and_launched_again(box: Slurm, tmp_path: Path, finished: Path) -
     """A killed job leaves nothing that counts as complete; the same command does the rest, and only that."""
     run = Copied(box, tmp_path / "run", finished)
     run.launch(1)
-    os.kill(run.dedup.piece("exact.scan", 0)["pid"], signal.SIGKILL)
+    os.kill(run.dedup.piece("minhash.scan", 0)["pid"], signal.SIGKILL)
     run.dedup.wait()
     state = run.dedup.state()
     assert state["state"] == "incomplete"
