@@ -2,7 +2,7 @@
 
 For each source read = removed by each method + written, against the files of the run that was read, the files written
 and `duplicates.parquet`; every removed id has a partner that is written, or is in a run (or cache) that was given.
-Reads all documents; holds 8 bytes for each that was written and for each that was removed (verify_table.py). Gives up:
+Reads all documents; holds 8 bytes for each that was written (what the table takes: verify_table.py). Gives up:
 looking at the texts again; that is what running the method anew does. (Where texts were cut they are looked at:
 sentence_verify.py.)
 """

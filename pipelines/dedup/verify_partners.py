@@ -137,6 +137,8 @@ def _ids_of(work: Work, run: str) -> Iterator[tuple[str, list[str] | list[bytes]
         if plan.cache_dir is None or segment not in plan.segments:
             raise SourceError(f"{run}: is no part of the cache that was looked at")
         for folder in sorted((family_dir(Path(plan.cache_dir), plan.config.exact) / segment).iterdir()):
+            if not folder.name.isdecimal():
+                continue
             names = store.load(folder, "names").tobytes()
             ends = store.load(folder, "end").tolist()
             parts = [names[start:end] for start, end in zip([0, *ends], ends, strict=False)]

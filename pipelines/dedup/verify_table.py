@@ -2,29 +2,27 @@
 
 As many removals as the ledger has, each once and gone from the files, each with somebody that stays
 (verify_partners.py). The table is read in batches, twice. Memory: one bit for each document of the run that was read;
-of tables without places 8 bytes for each removed document, a hash of source and id. Gives up: more than `MOST` lines
+of tables of earlier versions, which name no rows, 8 bytes for each removed document. Gives up: more than `MOST` lines
 for problems of one kind; the rest is counted.
 """
 
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.dedup.columns import batches, codes_of, integers_of, pairs_of, strings_of
-from pipelines.dedup.documents import read_documents
-from pipelines.dedup.hashed_names import SUSPECTS, hashes_of, is_in, repeated
+from pipelines.dedup.hashed_names import SUSPECTS, Distinct, hashes_of, is_in, repeated
 from pipelines.dedup.report import FILE, shown_id
+from pipelines.dedup.verify_both import in_both
 from pipelines.dedup.verify_partners import MOST, Partners, more
 from pipelines.dedup.verify_places import Places
 from pipelines.dedup.verify_written import Written
 from pipelines.dedup.work import Work
 from pipelines.dedup.writer import FAMILY
-from pipelines.errors import SourceError
 from pipelines.ledger import TaskRecord
 from pipelines.run_layout import RUN_DIR
 
@@ -53,39 +51,32 @@ class _Removed:
         self.by_source: Counter[tuple[str, str]] = Counter()
         self.by_task: Counter[tuple[str, int, str]] = Counter()
         self.nowhere: list[str] = []
-        self.num_nowhere = self.num_suspects = 0
-        self.suspects: set[tuple[str, str]] = set()
+        self.num_nowhere = 0
+        self.both = Distinct()
 
     def problems(self) -> Iterator[str]:
         hashes = array("Q")
         for batch in batches(self.file, [*_NAMES, "method", *(_PLACES if self.has_places else ())]):
             names, (sources, of_source) = strings_of(batch.column("removed_id")), codes_of(batch.column(_NAMES[0]))
             mine = hashes_of(names)
-            if not self.has_places:
-                hashes.frombytes((mine ^ hashes_of(of_source)[sources]).tobytes())
+            documents = mine ^ hashes_of(of_source)[sources]
             self._count(batch, (sources, of_source))
-            self._suspect(names, mine, (sources, of_source))
-            if self.has_places:
+            for code, source in enumerate(of_source):
+                chosen = np.flatnonzero(sources == code)
+                self.both.add(documents[chosen[self.written.has(source, mine[chosen])]])
+            if not self.has_places:
+                hashes.frombytes(documents.tobytes())
+            else:
                 self._place(batch, names, (sources, of_source))
         yield from self._counts()
-        if self.places.twice:
-            yield f"{FILE}: {self.places.twice:,} documents are removed twice"
-        elif not self.has_places:
-            yield from self._twice(np.frombuffer(hashes, np.uint64) if hashes else np.empty(0, np.uint64))
+        yield from self._twice(np.frombuffer(hashes, np.uint64) if hashes else np.empty(0, np.uint64))
         yield from more(self.nowhere, self.num_nowhere, f"of {FILE} name places that are not of the run")
-        yield from self._in_the_files()
+        yield from in_both(self.work, self.written, self.file, self.both.sorted())
 
     def _count(self, batch: pa.RecordBatch, sources: tuple[np.ndarray, list[str]]) -> None:
         methods, of_method = codes_of(batch.column("method"))
         for (source, method), number in pairs_of(sources[0], methods):
             self.by_source[sources[1][source], of_method[method]] += number
-
-    def _suspect(self, names: list[str], hashes: np.ndarray, sources: tuple[np.ndarray, list[str]]) -> None:
-        for code, source in enumerate(sources[1]):
-            mine = np.flatnonzero(sources[0] == code)
-            found = mine[self.written.has(source, hashes[mine])]
-            self.num_suspects += len(found)
-            self.suspects.update((source, names[i]) for i in found[: SUSPECTS - len(self.suspects)].tolist())
 
     def _place(self, batch: pa.RecordBatch, names: list[str], sources: tuple[np.ndarray, list[str]]) -> None:
         this_run = (np.zeros(batch.num_rows, np.int64), [""])
@@ -101,10 +92,8 @@ class _Removed:
         self.num_nowhere += len(lost)
         for i in lost[: MOST - len(self.nowhere)].tolist():
             path, row = batch.column("removed_file")[i].as_py(), batch.column("removed_row")[i].as_py()
-            self.nowhere.append(
-                f"{shown_id(names[i])}: {FILE} has it in {path}, row {row}, which is no document of "
-                f"{sources[1][sources[0][i]]}"
-            )
+            where = f"{path}, row {row}, which is no document of {sources[1][sources[0][i]]}"
+            self.nowhere.append(f"{shown_id(names[i])}: {FILE} has it in {where}")
 
     def _counts(self) -> Iterator[str]:
         """What the ledger says, of each source, and where that is right of each task."""
@@ -134,9 +123,13 @@ class _Removed:
                 )
 
     def _twice(self, hashes: np.ndarray) -> Iterator[str]:
+        """By the rows of the run: a source may have given an id to two documents. By ids where no rows are named."""
         hashes.sort()
         again = repeated(hashes)
-        if len(again) and (number := len(again) - self._by_chance(np.unique(again)[:SUSPECTS])):
+        number = self.places.twice + len(again)
+        if len(again):
+            number -= self._by_chance(np.unique(again)[:SUSPECTS])
+        if number:
             yield f"{FILE}: {number:,} documents are removed twice"
 
     def _by_chance(self, suspects: np.ndarray) -> int:
@@ -148,35 +141,3 @@ class _Removed:
             for i in np.flatnonzero(is_in(suspects, hashes)).tolist():
                 found.setdefault(int(hashes[i]), set()).add((of_source[sources[i]], names[i]))
         return sum(len(documents) - 1 for documents in found.values())
-
-    def _in_the_files(self) -> Iterator[str]:
-        if not self.suspects:
-            return
-        found = sorted(self._too_many())
-        lines = [
-            f"{source}: {shown_id(name)}: is in {FILE} as removed and in the files as well"
-            for source, name in found[:MOST]
-        ]
-        # Suspects that were not looked at are taken to be like the others: so many cannot be there by chance.
-        number = len(found) + (max(0, self.num_suspects - SUSPECTS) if found else 0)
-        yield from more(lines, number, f"of {FILE} are in the files as well")
-
-    def _too_many(self) -> list[tuple[str, str]]:
-        """Which of the suspects stand for fewer documents in the run than were removed and written together.
-
-        An id that a source has given to two documents may go once and stay once; the run that was read tells.
-        """
-        written = self.written.confirmed(self.suspects)
-        asked = set(written)
-        removed: Counter[tuple[str, str]] = Counter()
-        for batch in batches(self.file, _NAMES) if asked else ():
-            names, (sources, of_source) = strings_of(batch.column("removed_id")), codes_of(batch.column(_NAMES[0]))
-            keys = ((of_source[code], name) for code, name in zip(sources.tolist(), names, strict=True))
-            removed.update(key for key in keys if key in asked)
-        read: Counter[tuple[str, str]] = Counter()
-        with suppress(OSError, SourceError):  # a run that cannot be read clears nobody
-            for file in self.work.plan.files:
-                if asked and not self.work.plan.is_against(file):
-                    keys = ((file.source, document["id"]) for document in read_documents(self.work, file))
-                    read.update(key for key in keys if key in asked)
-        return [key for key in asked if read[key] < removed[key] + written[key]]

@@ -4,7 +4,6 @@
 """
 
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -37,6 +36,14 @@ class Written:
         """For each hash whether an id of this source that was written has it."""
         return is_in(self._sorted.get(source, np.empty(0, np.uint64)), hashes)
 
+    def count(self, documents: np.ndarray) -> np.ndarray:
+        """How often documents with these hashes of (source, id), as `hashes_of` makes them of both, were written."""
+        numbers = np.zeros(len(documents), np.int32)
+        for source, hashes in self._sorted.items():
+            mine = documents ^ hashes_of([source])
+            numbers += (hashes.searchsorted(mine, side="right") - hashes.searchsorted(mine)).astype(np.int32)
+        return numbers
+
     def problems(self) -> Iterator[str]:
         """Ids that were written more than once."""
         for source, hashes in self._sorted.items():
@@ -53,13 +60,13 @@ class Written:
                 found.setdefault(int(hashes[place]), set()).add(names[place])
         return sum(len(names) - 1 for names in found.values())
 
-    def confirmed(self, asked: Iterable[tuple[str, str]]) -> "Counter[tuple[str, str]]":
-        """How often each of these documents (source, id) is in the files, looked up by their ids."""
+    def confirmed(self, asked: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these documents (source, id) that are in the files, looked up by their ids."""
         left = set(asked)
-        found: Counter[tuple[str, str]] = Counter()
+        found: set[tuple[str, str]] = set()
         for source in dict.fromkeys(source for source, _ in sorted(left)):
             for names in self._names(source):
-                found.update(key for key in ((source, name) for name in names) if key in left)
+                found |= left & {(source, name) for name in names}
         return found
 
     def _names(self, source: str) -> Iterator[list[str]]:
