@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.dedup import store
+from pipelines.dedup.columns import batches
 from pipelines.dedup.documents import Table
 from pipelines.dedup.sentence_pieces import GONE
 from pipelines.dedup.sentence_rounds import NAME as SENTENCE
@@ -117,5 +118,5 @@ def _batches(work: Work, table: Table, index: int) -> Iterator[dict[str, Any]]:
 def cut_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of the table, one after another."""
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(10_000):
+        for batch in batches(file, batch=10_000):
             yield from batch.to_pylist()

@@ -231,3 +231,19 @@ def test_ids_given_twice_hide_no_document_that_is_removed_and_written(
     assert problems(out) == ""
     rewrite(out, lambda rows: [*rows[:-1], {**rows[-1], "removed_id": "alone"}])
     assert problems(out) == f"{WEB}: alone: is in duplicates.parquet as removed and in the files as well"
+
+
+def test_what_was_read_of_a_table_is_given_back(tmp_path: Path) -> None:
+    """Law: reading on does not hold on to the row groups before; arrow's own count of its memory says so."""
+    path, dice = tmp_path / "t.parquet", np.random.default_rng(0)
+    with pq.ParquetWriter(path, pa.schema([("id", pa.string())])) as writer:
+        for _ in range(20):
+            writer.write_table(pa.table({"id": [dice.bytes(16).hex() for _ in range(10_000)]}))
+    before = pa.total_allocated_bytes()
+    held, seen = [], 0
+    with pq.ParquetFile(path) as file:
+        for batch in columns.batches(file, ["id"]):
+            seen += batch.num_rows
+            held.append(pa.total_allocated_bytes() - before)
+    assert seen == 200_000
+    assert max(held) < path.stat().st_size // 2, "four row groups of 20 would be a fifth"
