@@ -23,7 +23,7 @@ def places_in(known: np.ndarray, hashes: np.ndarray) -> np.ndarray:
     """For each hash its place in the sorted array `known`, -1 where it is not there."""
     found = np.full(len(hashes), -1)
     if len(known) and len(hashes):
-        # In their order, neighbours are looked for in the same memory: 5 times as fast in an array of 10^8.
+        # In their order, neighbours are looked for in the same memory, not each somewhere in the whole array.
         order = np.argsort(hashes)
         ordered = hashes[order]
         places = np.minimum(np.searchsorted(known, ordered), len(known) - 1)
