@@ -97,6 +97,7 @@ def worker_bytes(plan: DedupPlan) -> int:
 def stage_bytes(plan: DedupPlan) -> dict[str, int]:
     """The same by stage, of those that go file by file or part by part."""
     from pipelines.dedup import exact, minhash, sentence, simhash
+    from pipelines.dedup.methods import method
 
     more = dict.fromkeys(("index", *(f"{name}.scan" for name in plan.config.methods), "write"), 0)
     if "exact" in plan.config.methods:
@@ -113,6 +114,9 @@ def stage_bytes(plan: DedupPlan) -> dict[str, int]:
     if "sentence" in plan.config.methods:
         windows = sum(file.text_bytes for file in plan.files) // sentence.BYTES_PER_WINDOW
         more["sentence.match"] = SENTENCE_BYTES * min(windows, sentence.PART_RECORDS)
+    first = plan.config.methods[0]
+    if hasattr(method(first), "Scan"):  # at the same reading as the index
+        more["index"] = more.pop(f"{first}.scan")
     return {stage: WORKER_BYTES + num_bytes for stage, num_bytes in more.items()}
 
 

@@ -6,11 +6,13 @@ those files of the run are read again. Gives up: counts of what was read where t
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.dedup.columns import batches
 from pipelines.dedup.documents import read_documents
 from pipelines.dedup.inputs import InputFile, InputSource, finished_run, read_json
 from pipelines.dedup.languages import FileCounts, tally
@@ -81,23 +83,29 @@ def _reasons(work: Work, counted: Mapping[Task, TaskRecord]) -> Iterator[str]:
             left_open[file.path] = (file, record)
     if not left_open:
         return
-    columns = ["removed_file", "removed_row", "method"]
-    table = pq.read_table(work.layout.run_dir / FILE, columns=columns)
-    table = table.filter(pc.field("removed_file").isin(list(left_open)))
-    methods: dict[str, dict[int, str]] = {path: {} for path in left_open}
-    for row in table.to_pylist():
-        methods[row["removed_file"]][row["removed_row"]] = row["method"]
-    for path, (file, record) in left_open.items():
-        counts = FileCounts(_source(work, file.source))
-        for row, document in enumerate(read_documents(work, file)):
-            if (method := methods[path].get(row)) is not None:
-                counts.removed(document, f"{FAMILY}.{method}")
-        found = counts.fields()["dropped_by_language"]
-        if found != record.dropped_by_language:
-            yield (
-                f"{file.source} task {file.rank}: removed by language: {record.dropped_by_language} in the ledger, "
-                f"{found} in the texts that were read"
-            )
+    with pq.ParquetFile(work.layout.run_dir / FILE) as table:
+        # Rows stand as the inputs do, so those of a file are together, and one file's are in memory.
+        for path, rows in groupby(_removals(table), key=itemgetter(0)):
+            if path in left_open:
+                yield from _reasons_of(work, *left_open[path], {row: method for _, row, method in rows})
+
+
+def _removals(table: pq.ParquetFile) -> Iterator[tuple[str, int, str]]:
+    for batch in batches(table, ["removed_file", "removed_row", "method"]):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _reasons_of(work: Work, file: InputFile, record: TaskRecord, methods: Mapping[int, str]) -> Iterator[str]:
+    counts = FileCounts(_source(work, file.source))
+    for row, document in enumerate(read_documents(work, file)):
+        if (method := methods.get(row)) is not None:
+            counts.removed(document, f"{FAMILY}.{method}")
+    found = counts.fields()["dropped_by_language"]
+    if found != record.dropped_by_language:
+        yield (
+            f"{file.source} task {file.rank}: removed by language: {record.dropped_by_language} in the ledger, "
+            f"{found} in the texts that were read"
+        )
 
 
 def _source(work: Work, name: str) -> InputSource:

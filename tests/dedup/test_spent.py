@@ -24,7 +24,7 @@ from tests.dedup.corpus import files_of, make_run, small_sources
 ALL = DedupConfig(methods=["exact", "minhash", "simhash", "sentence"], minhash=MinhashConfig(min_similarity=0.7))
 # In their order.
 STAGES = [
-    "index", "exact.scan", "exact.match", "exact.decided", "minhash.scan", "minhash.match", "minhash.shingles",
+    "index", "exact.match", "exact.decided", "minhash.scan", "minhash.match", "minhash.shingles",
     "minhash.decided", "simhash.scan", "simhash.match", "simhash.decided", "sentence.scan", "sentence.match",
     "sentence.cut", "sentence.left", "sentence.gone", "sentence.piece", "sentence.decided", "write", "cache", "finish",
 ]  # fmt: skip

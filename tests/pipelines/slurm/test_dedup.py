@@ -253,7 +253,7 @@ def test_faults_in_a_row(box: Slurm, tmp_path: Path, finished: Path) -> None:
     run, dice, struck = Copied(box, tmp_path / "run", finished), random.Random(6), 0
 
     def goes_on() -> None:
-        enough = len(run.claims()) + dice.randint(1, 5)
+        enough = len(run.claims()) + dice.randint(1, 3)
         until(lambda: len(run.claims()) >= enough or run.dedup.is_complete(), "nothing goes on")
 
     for fault in ("cancel", "kill", "requeue", "kill"):
