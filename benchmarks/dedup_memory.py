@@ -120,7 +120,8 @@ def as_markdown(found: dict[str, Any]) -> str:
         "",
         "`python benchmarks/dedup.py memory ../shared/data --output benchmarks/results/dedup_memory.md`: how far each "
         "stage raises the memory of its process above what Python, packages and splitters hold, mapped files included; "
-        f"real text in {FILES} files. Bytes are for a document of the largest file, of a part, or of the corpus.",
+        f"real text in {FILES} files. Bytes are for a document of the largest file, of a part, or of the corpus. "
+        "`index` has the scan of the first method in hand as well, if that is `exact` or `minhash`.",
     ]
     for chain, stages in found.items():
         if chain == "long":

@@ -111,7 +111,7 @@ def _made_up(work: Work, index: int) -> None:
     texts = canary_texts(simhash.NAME, index, work.layout.fingerprint, work.plan.config)
     values = np.random.default_rng(index).integers(0, 1 << 63, lines + 2, np.uint64)
     values[lines:] = [simhash.fingerprint(text) for text in texts]
-    arrays = {"fingerprint": values, "row": np.arange(lines + 2, dtype=np.uint32)}
+    arrays = simhash.by_band(list(zip(values.tolist(), range(lines + 2), strict=True)), work.plan.config.simhash)
     store.commit(work.folder(f"{simhash.NAME}.scan", index), arrays, {"records": lines + 2})
 
 

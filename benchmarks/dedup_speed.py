@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,27 +61,6 @@ class Turns:
             }
             for stage, (stock, ours) in self.times.items()
         ]
-
-
-class Here:
-    """A crew (pipelines/dedup/stages.py) that does everything in this process."""
-
-    def __init__(self, work: Any) -> None:
-        self.work = work
-
-    def each(self, _: str, job: Any, numbers: Iterable[int], __: str, done: Callable[[int], bool]) -> None:
-        """One piece after the other."""
-        for number in numbers:
-            if not done(number):
-                job(self.work, number)
-
-    def once(self, _: str, job: Any, number: int, done: Callable[[], bool]) -> None:
-        """The same for what is not cut into pieces."""
-        if not done():
-            job(self.work, number)
-
-    def note(self, text: str) -> None:
-        """Nobody is told."""
 
 
 class Sides:
@@ -154,12 +133,11 @@ def minhash(run: Path, folder: Path, language: str) -> dict[str, Any]:
     ours.Signer(config).sign(WARM_UP, language)
     alone = Work(layout=work.layout, plan=work.plan.model_copy(update={"config": DedupConfig(methods=["exact"])}))
     for i, lines in enumerate(sides.lines):
-        turns.take("index", lines, ours=lambda i=i: index_file(work, i), stock=None)
-        turns.take("exact: scan", lines, ours=lambda i=i: exact.scan(alone, i), stock=None)
         turns.take(
-            "signatures", lines, ours=lambda i=i: ours.scan(work, i),
+            "signatures", lines, ours=lambda i=i: index_file(work, i),
             stock=lambda i=i: step.run(sides.read(i), rank=i, world_size=len(sides.lines)),
         )  # fmt: skip
+        turns.take("exact: scan", lines, ours=lambda i=i: exact.scan(alone, i), stock=None)
     _permutation(sides, ours.Signer(config), code)
     _buckets_and_cluster(sides)
     passed = [0] * len(sides.lines)
@@ -211,7 +189,6 @@ def corpus(run: Path, folder: Path, _: str) -> dict[str, Any]:
     work, config = sides.work, ours.stock_config(sides.config.minhash)
     for i, lines in enumerate(sides.lines):
         index_file(work, i)
-        ours.scan(work, i)
         for bucket in range(config.num_buckets):
             path = Path(sides.stock("sig")) / f"bucket_{bucket:03d}" / f"{i:05d}.minhash.sig"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -257,6 +234,7 @@ def sentence(run: Path, folder: Path, language: str) -> dict[str, Any]:
 
     from pipelines.dedup import sentence as ours
     from pipelines.dedup.documents import index_file
+    from pipelines.dedup.processes import Alone
     from pipelines.dedup.sentence_spans import sentence_language
     from pipelines.dedup.sentence_text import norm_config, sentences_of, windows
     from pipelines.dedup.writer import write_file
@@ -296,7 +274,7 @@ def sentence(run: Path, folder: Path, language: str) -> dict[str, Any]:
 
     for _ in range(ROUNDS):
         sides.fresh(*(f"sentence.{name}" for name in ("cut", "left", "gone", "piece", "decided")))
-        turns.take("  of it the rounds", sides.documents, ours=lambda: ours.settle(work, Here(work)), stock=None)
+        turns.take("  of it the rounds", sides.documents, ours=lambda: ours.settle(work, Alone(work)), stock=None)
         turns.take("  of it writing", sides.documents, ours=write, stock=None)
         turns.take("filter", sides.documents, ours=lambda: None, stock=stock_filter)
     rows = turns.rows()

@@ -63,7 +63,8 @@ def as_markdown(found: dict[str, Any]) -> str:
         f"Slower than datatrove's: {'; '.join(behind) if behind else 'no stage'}.",
         "",
         "**Stages** read the files that the stage before has written, and begin and end with JSON lines in gzip. "
-        "`index` and `exact: scan` are stages that datatrove has not; the first is counted in **all**. `buckets` "
+        "`index` and `exact: scan` are stages that datatrove has not; the first is counted in **all**, and `minhash` "
+        "makes it at the reading for its signatures. `buckets` "
         "finds near misses too, and `cluster` chooses who survives; it checks every file that it reads, which is "
         "most of it with few documents. datatrove's filter of `sentence` splits, cuts, counts and writes; "
         "here the rounds do the first three, and settle who keeps what. Its results differ for the reasons in "

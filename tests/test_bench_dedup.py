@@ -38,7 +38,7 @@ def test_minhash_keeps_as_many_documents_as_stock_in_every_stage(run: Path, tmp_
     rows = {row["stage"]: row for row in found["rows"]}
     with_stock = {name for name, row in rows.items() if row["stock_us"] is not None}
     assert with_stock == {"signatures", "  of it the permutation", "buckets", "cluster", "filter"}
-    assert set(rows) - with_stock == {"index", "exact: scan"}
+    assert set(rows) - with_stock == {"exact: scan"}
     assert all(row["us"] > 0 for row in rows.values())
 
 

@@ -78,13 +78,18 @@ def scan(work: Work, index: int) -> None:
             found.append((fingerprint(document["text"]), row))
     for i, text in enumerate(canary_texts(NAME, index, work.layout.fingerprint, config)):
         found.append((fingerprint(text), file.lines + i))
-    records = np.array(found, _RECORD)
-    bands = range(num_bands(config.simhash))
     store.commit(
         work.folder(f"{NAME}.scan", index),
-        {_band_name(band): records[np.argsort(_keys(records, band, config.simhash), kind="stable")] for band in bands},
+        by_band(found, config.simhash),
         {"records": len(found), "skipped_short": short, "skipped_long": long},
     )
+
+
+def by_band(found: list[tuple[int, int]], config: SimhashConfig) -> dict[str, np.ndarray]:
+    """What a scan commits of (fingerprint, row) of its documents: for each band the records in its order."""
+    records = np.array(found, _RECORD)
+    orders = (np.argsort(_keys(records, band, config), kind="stable") for band in range(num_bands(config)))
+    return {_band_name(band): records[order] for band, order in enumerate(orders)}
 
 
 def num_bands(config: SimhashConfig) -> int:
