@@ -1,6 +1,6 @@
 """After a method has matched all parts: check that nothing is missing, make clusters, choose survivors.
 
-Runs in one process. Memory: 200 bytes a document that has a duplicate, nothing for the others.
+Runs in one process. Memory: 300 bytes a document that has a duplicate, nothing for the others.
 """
 
 from bisect import bisect_left

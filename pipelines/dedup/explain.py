@@ -23,7 +23,7 @@ MINHASH_BYTES_PER_HASH = 24
 SIMHASH_BYTES = 110
 SENTENCE_BYTES = 70
 # Where only ids tell who survives; 100 otherwise.
-DUPLICATE_BYTES = 500
+DUPLICATE_BYTES = 300
 # What a worker holds before it reads a document: Python, numpy and the English word splitter.
 WORKER_BYTES = 250_000_000
 INDEX_BYTES = 60

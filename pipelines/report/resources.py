@@ -142,7 +142,7 @@ def stages(report: RunReport) -> Table:
         "Seconds on the clock and of CPU: sums over pieces, in all attempts but those that were killed. Peak: the most "
         "that a process held while it had a piece of the stage in hand, with all that it had loaded before and the "
         "pages of work files that it had mapped; at most: the system does not tell the stage from earlier ones of the "
-        "process. Beforehand: what dedup --explain says of a worker; deciding and finishing come with 0.5 GB for each "
+        "process. Beforehand: what dedup --explain says of a worker; deciding and finishing come with 0.3 GB for each "
         "million documents with duplicates, other languages than English with their word splitters."
     )
     headings = ("stage", "pieces", "seconds", "CPU seconds", "share", "largest peak", "beforehand")
