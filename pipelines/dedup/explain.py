@@ -146,7 +146,7 @@ def explain_text(data: dict[str, Any]) -> str:
             "\nwhat follows was found with other parameters; see `config` in the manifest of the output folder"
         )
     for name, counts in data["removed_by_tenths"].items():
-        lines += _by_tenths(f"that {name} has removed", counts)
+        lines += _by_tenths(f"of what {name} has removed and what stays for it in the end", counts)
     if data["near_misses"]:
         lines += _by_tenths("that minhash has nearly removed, and are still there", data["near_misses_by_tenths"])
         lines += [
