@@ -13,7 +13,7 @@ from typing import Any
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.cost import START_SECONDS, expected_cost
 from pipelines.dedup.explain import disk_bytes, worker_bytes
-from pipelines.dedup.inputs import DedupPlan, InputFile, InputRun
+from pipelines.dedup.inputs import DedupPlan, InputFile, InputRun, InputSource
 from pipelines.errors import UserError
 from pipelines.estimate.predict import Prediction
 from pipelines.estimate.sample import SourceSample
@@ -91,7 +91,14 @@ def _as_written(
                     )
                 )
     run = InputRun(path="/", fingerprint="", against=False)
-    return DedupPlan(runs=(run,), sources=(), files=tuple(files), config=config, output=plan.output)
+    sources = tuple(
+        InputSource(
+            source=source.key, output_dir=source.source.output_dir, language=source.source.language,
+            tasks=len(source.tasks), description={},
+        )
+        for source in plan.sources
+    )  # fmt: skip
+    return DedupPlan(runs=(run,), sources=sources, files=tuple(files), config=config, output=plan.output)
 
 
 def dedup_data(dedup: DedupPrediction | None) -> dict[str, Any] | None:
