@@ -288,5 +288,5 @@ def test_what_cannot_be_done_is_refused(box: Box, run: Path, tmp_path: Path) -> 
         with pytest.raises(UserError, match=message):
             execute_dedup(run, config=ALL, output_folder=tmp_path / "out", cluster=on_ray(box, **given))
     with pytest.raises(UserError, match="not a run"):
-        execute_dedup(tmp_path, config=ALL, output_folder=tmp_path / "out", cluster=on_ray(box))
+        execute_dedup(tmp_path / "none", config=ALL, output_folder=tmp_path / "out", cluster=on_ray(box))
     assert list(tmp_path.iterdir()) == []
