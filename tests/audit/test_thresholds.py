@@ -68,9 +68,11 @@ def test_a_what_if_equals_a_rerun_with_that_threshold(data: st.DataObject) -> No
         value = min(1.0, value)
     try:
         rerun = changed(chain, [Change(name=one.name, value=value)])
-    except UserError as error:  # a limit beyond its opposite is refused, here as in a configuration
-        assert "nothing would be kept" in str(error)
-        return
+    except UserError as error:
+        # A limit beyond its opposite is refused, here as in a configuration.
+        if "nothing would be kept" in str(error):
+            return
+        raise
     found = answer(chain, scored, judged, [Change(name=one.name, value=value)])
     kept = [run_chain(rerun, document) == [None] * len(rerun.steps) for _, document in PAIRS]
     assert found["kept_after"] == sum(kept) == one.kept_at(value)
