@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.dedup_corpus import FILES, make_run, near_dups  # noqa: E402 - run from anywhere
 from benchmarks.dedup_memory_stages import CHAINS, FINISH, said  # noqa: E402
+from benchmarks.pages import publish  # noqa: E402
 from pipelines.dedup import sentence  # noqa: E402
 from pipelines.dedup.inputs import DedupPlan, freeze  # noqa: E402
 from pipelines.dedup.work import Work  # noqa: E402
@@ -154,11 +155,7 @@ def show(data: Path, output: Path | None, only: list[str] | None) -> None:
         found = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
     found |= memory(data, only or [*CHAINS, "long"])
     found = {name: found[name] for name in (*CHAINS, "long") if name in found}
-    text = as_markdown(found)
-    if output is not None:
-        output.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        output.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
+    publish(found, as_markdown(found), output)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from benchmarks.corpus import LANGUAGES, documents_of  # noqa: E402 - run from a
 from benchmarks.dedup_corpus import make_run, near_dups  # noqa: E402
 from benchmarks.dedup_speed_table import as_markdown  # noqa: E402
 from benchmarks.lanes import ONE_CORE, measured  # noqa: E402
+from benchmarks.pages import publish  # noqa: E402
 
 DOCUMENTS, FILES = 5_000, 10
 ROUNDS, SHORT_ROUNDS = 3, 7
@@ -316,11 +317,7 @@ def show(data: Path, output: Path | None, documents: int = DOCUMENTS) -> None:
     from benchmarks.bench import machine
 
     found = {"machine": machine(), "languages": speed(data, documents, min(FILES, 1 + documents // 500))}
-    text = as_markdown(found)
-    if output is not None:
-        output.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        output.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
+    publish(found, as_markdown(found), output)
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def _cached_files(family: Path, segments: tuple[str, ...]) -> tuple[CachedFile, 
 
 def _files_of(segment: Path) -> list[CachedFile]:
     """The files of one segment. Raises UserError where one is missing or damaged: its documents would be unknown."""
-    folders = sorted(path for path in segment.iterdir() if path.name.isdecimal())
+    folders = sorted((p for p in segment.iterdir() if p.name.isdecimal()), key=lambda path: int(path.name))
     try:
         found = [store.totals(folder) for folder in folders]
         files = [
