@@ -9,8 +9,6 @@ complete. Gives up: a piece in parts; one that is stopped begins anew.
 import faulthandler
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -27,8 +25,8 @@ from pipelines.manifest import check_continues, deciding_versions, read_manifest
 from pipelines.run_lock import share_workers_lock
 from pipelines.slurm.crew import AllDone, Jobs
 from pipelines.slurm.dedup_launch import DedupLaunch, open_plan, probe, read_launch
+from pipelines.slurm.stop_signals import STOPPED, StopSignals, back_into_the_queue
 from pipelines.slurm.submission import SETTLED, read_submission, submission_dir
-from pipelines.slurm.task import ANSWERED
 
 START = "start"
 
@@ -37,17 +35,16 @@ def main(arguments: list[str]) -> int:
     """Take part in a deduplication until it is complete. Returns the exit status."""
     sys.stdout, sys.stderr = SafeLog(sys.stdout), SafeLog(sys.stderr)
     faulthandler.enable(file=2)
-    # Held back, not lost, until there is somebody to answer: the default answer to both is to die without a word.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ANSWERED)
+    signals = StopSignals()
     output_folder, name = arguments
     try:
-        return take_part(Path(output_folder), name)
+        return take_part(Path(output_folder), name, signals)
     except (SourceError, UserError) as error:
         print(f"error: {without_secrets(str(error))}", file=sys.stderr, flush=True)
         return 2 if isinstance(error, UserError) else 1
 
 
-def take_part(output_folder: Path, name: str) -> int:
+def take_part(output_folder: Path, name: str, signals: StopSignals) -> int:
     """Do what is to do until nothing is left; raises SourceError or UserError when that cannot be."""
     launch = read_launch(probe(output_folder), name)
     _refuse_other_packages(launch)
@@ -60,7 +57,7 @@ def take_part(output_folder: Path, name: str) -> int:
     array, element = os.environ["SLURM_ARRAY_JOB_ID"], int(os.environ["SLURM_ARRAY_TASK_ID"])
     num_jobs = read_submission(layout, name).arrays[0].count
     crew = Jobs(work, submission=name, job=f"{array}_{element}", place=element, num_jobs=num_jobs)
-    _answer_signals(crew, os.environ["SLURM_JOB_ID"])
+    _answer_signals(signals, crew, os.environ["SLURM_JOB_ID"])
     held = share_workers_lock(layout)
     try:
         if not is_complete(work):
@@ -116,23 +113,19 @@ def _has_started(work: Work) -> bool:
     return path.is_file() and path.read_text(encoding="utf-8") == work.plan.model_dump_json()
 
 
-def _answer_signals(crew: Jobs, job_id: str) -> None:
-    def requeue(_signum: int, _frame: Any) -> NoReturn:
+def _answer_signals(signals: StopSignals, crew: Jobs, job_id: str) -> None:
+    def requeue() -> NoReturn:
         # As often as it comes: each time costs the piece in hand one of its attempts.
         if crew.claim is not None:
             crew.claim.end("requeued", "stopped before the time limit of its job; raise --time")
-        print(f"SIGUSR1: job {job_id} goes back into the queue", flush=True)
-        subprocess.run(["scontrol", "requeue", job_id], check=False)
-        os._exit(75)  # EX_TEMPFAIL; Slurm ends this process in any case
+        back_into_the_queue(job_id)
 
-    def stop(_signum: int, _frame: Any) -> NoReturn:
+    def stop() -> NoReturn:
         if crew.claim is not None:
-            crew.claim.end("stopped", "stopped by SIGTERM: cancelled, preempted or past its time limit")
+            crew.claim.end("stopped", STOPPED)
         os._exit(143)
 
-    signal.signal(signal.SIGUSR1, requeue)
-    signal.signal(signal.SIGTERM, stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ANSWERED)
+    signals.answer(requeue, stop)
 
 
 if __name__ == "__main__":

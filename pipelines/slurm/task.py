@@ -7,12 +7,10 @@ the queue; SIGTERM ends it with a note. Gives up: a task in parts; one that is s
 
 import faulthandler
 import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from pipelines.claim import Claim, last_word, take
 from pipelines.claimed_task import refuse_other_packages, work_on
@@ -21,12 +19,11 @@ from pipelines.executors import SafeLog
 from pipelines.plan import Plan
 from pipelines.run_layout import RunLayout
 from pipelines.run_lock import share_workers_lock
+from pipelines.slurm.stop_signals import STOPPED, StopSignals, back_into_the_queue
 from pipelines.slurm.submission import SETTLED, Submission, read_submission, submission_dir
 from pipelines.task_queue import is_complete
 from pipelines.verify import open_run
 from pipelines.work_queue import MAX_ATTEMPTS
-
-ANSWERED = (signal.SIGUSR1, signal.SIGTERM)
 
 
 def main(arguments: list[str]) -> int:
@@ -61,11 +58,10 @@ def run_one(layout: RunLayout, plan: Plan, task: tuple[int, int]) -> int:
     job_id = os.environ["SLURM_JOB_ID"]
     job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     output_dir = source.source.output_dir
-    # Held back, not lost, until there is somebody to answer: the default answer to both is to die without a word.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ANSWERED)
+    signals = StopSignals()
     held = share_workers_lock(layout)
     claim = take(layout, output_dir, rank, job=job)
-    _answer_signals(claim, job_id)
+    _answer_signals(signals, claim, job_id)
     outcome, reason = work_on(plan, layout, task, claim)
     if outcome == "failed":
         print(f"FAILED {label}: {reason}", file=sys.stderr, flush=True)
@@ -75,25 +71,21 @@ def run_one(layout: RunLayout, plan: Plan, task: tuple[int, int]) -> int:
     return 0
 
 
-def _answer_signals(claim: Claim, job_id: str) -> None:
+def _answer_signals(signals: StopSignals, claim: Claim, job_id: str) -> None:
     restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
-    def requeue(_signum: int, _frame: Any) -> NoReturn:
+    def requeue() -> NoReturn:
         if restarts + 1 >= MAX_ATTEMPTS:
             claim.end("failed", f"stopped before its time limit {MAX_ATTEMPTS} times; raise --time or --tasks")
             os._exit(1)
-        print(f"SIGUSR1: job {job_id} goes back into the queue", flush=True)
         claim.end("requeued", "stopped before its time limit")
-        subprocess.run(["scontrol", "requeue", job_id], check=False)
-        os._exit(75)  # EX_TEMPFAIL; Slurm ends this process in any case
+        back_into_the_queue(job_id)
 
-    def stop(_signum: int, _frame: Any) -> NoReturn:
-        claim.end("stopped", "stopped by SIGTERM: cancelled, preempted or past its time limit")
+    def stop() -> NoReturn:
+        claim.end("stopped", STOPPED)
         os._exit(143)
 
-    signal.signal(signal.SIGUSR1, requeue)
-    signal.signal(signal.SIGTERM, stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ANSWERED)
+    signals.answer(requeue, stop)
 
 
 def finish(layout: RunLayout, plan: Plan, submission: Submission) -> int:
