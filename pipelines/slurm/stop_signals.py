@@ -28,10 +28,14 @@ class StopSignals:
     def answer(self, requeue: Callable[[], NoReturn], stop: Callable[[], NoReturn]) -> None:
         """Call `requeue` for SIGUSR1 and `stop` for SIGTERM from now on, and for what came before."""
         answers = {signal.SIGUSR1: requeue, signal.SIGTERM: stop}
-        for signum, answer in answers.items():
-            signal.signal(signum, lambda _signum, _frame, answer=answer: answer())
-        for signum in self._came:
+
+        def answer(signum: int, _frame: Any) -> NoReturn:
             answers[signal.Signals(signum)]()
+
+        for number in answers:
+            signal.signal(number, answer)
+        for came in self._came:
+            answer(came, None)
 
 
 def back_into_the_queue(job_id: str) -> NoReturn:
