@@ -11,6 +11,7 @@ Gives up: output and logs in one folder.
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,12 @@ class RunLayout:
         """What a person calls the place of the run."""
         return self.store or str(self.output_folder)
 
-    @property
+    @cached_property
     def run_dir(self) -> Path:
         """Everything that is not documents."""
         return self.output_folder / RUN_DIR
 
-    @property
+    @cached_property
     def stage_dir(self) -> Path:
         """Work of this plan, and of no other."""
         return self.run_dir / "stages" / self.fingerprint[:16]

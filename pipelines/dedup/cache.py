@@ -148,9 +148,14 @@ def _files_of(segment: Path) -> list[CachedFile]:
 
 def cached_files(work: Work) -> tuple[CachedFile, ...]:
     """Every file of the segments that this run looks at, in a fixed order."""
-    if work.plan.cache_dir is None or not work.plan.segments:
+    return files_of_plan(work.plan)
+
+
+def files_of_plan(plan: DedupPlan) -> tuple[CachedFile, ...]:
+    """The same of a plan. Raises UserError for a segment that is damaged or gone."""
+    if plan.cache_dir is None or not plan.segments:
         return ()
-    return _cached_files(family_dir(Path(work.plan.cache_dir), work.plan.config.exact), work.plan.segments)
+    return _cached_files(family_dir(Path(plan.cache_dir), plan.config.exact), plan.segments)
 
 
 def collect(work: Work, index: int) -> None:

@@ -148,7 +148,7 @@ def execute_dedup(
         from pipelines.dedup.explain import explain_text, explanation
 
         data = explanation(
-            run, config=config, against=against or [], output_folder=output, workers=here,
+            run, config=config, against=against or [], output_folder=output, workers=here, cache_dir=cache_dir,
             frozen=_frozen_in_stores(run, against or [], config) if in_stores else None,
         )  # fmt: skip
         if plot is not None:

@@ -23,6 +23,7 @@ import orjson
 from filters.text import UnsplittableText
 from pipelines.compression import READ_ERRORS, open_lines
 from pipelines.dedup import check, minhash
+from pipelines.dedup.cache import collect, files_of_plan
 from pipelines.dedup.decide import decide
 from pipelines.dedup.documents import index_file, language_of, read_documents
 from pipelines.dedup.inputs import DedupPlan, InputFile
@@ -79,13 +80,14 @@ def expected_cost(plan: DedupPlan, workers: int) -> Cost:
         runs = tuple(run.model_copy(update={"path": name, "here": None}) for run in plan.runs)
         sampled = plan.model_copy(update={"runs": runs, "files": files, "cache_dir": None, "segments": ()})
         layout = RunLayout(output_folder=folder / "out", logging_dir=folder / "log", fingerprint="0" * 64)
-        seconds = _run(Work(layout=layout, plan=sampled))
+        seconds = _run(Work(layout=layout, plan=sampled), for_cache=plan.cache_dir is not None)
     # A sample has hardly any candidates; at most every document is one.
     if check.is_wanted(plan.config, "minhash") and "minhash" in plan.config.methods:
         seconds[check.STAGE] = seconds["minhash.scan"]
     parallel = {stage: _scaled(found, samples) for stage, found in seconds.items()}
     known = [name for name in plan.config.methods if name in MATCH_SECONDS]
-    parallel |= {f"{name}.match": MATCH_SECONDS[name] * plan.num_documents for name in known}
+    compared = {"exact": plan.num_documents + sum(item.documents for item in files_of_plan(plan))}
+    parallel |= {f"{name}.match": MATCH_SECONDS[name] * compared.get(name, plan.num_documents) for name in known}
     serial = {f"{name}.decide": DECIDE_SECONDS * plan.num_documents for name in known}
     serial["report"] = REPORT_SECONDS * plan.num_documents
     at_once = max(1, min(workers, os.cpu_count() or 1, len(plan.files)))
@@ -139,7 +141,7 @@ def _write(lines: list[bytes], folder: Path, rank: int, like: InputFile) -> Inpu
     )  # fmt: skip
 
 
-def _run(work: Work) -> dict[str, list[float]]:
+def _run(work: Work, *, for_cache: bool) -> dict[str, list[float]]:
     """Every stage on the sample; CPU seconds of each file by stage, for the stages that go file by file."""
     every = [index for index, _ in work.files()]
     # What loads with the first document of a language is not the price of a document.
@@ -167,6 +169,8 @@ def _run(work: Work) -> dict[str, list[float]]:
         decide(work, name)
     own = set(work.own_files())
     seconds["write"] = [_cpu(write_file, work, index) if index in own else 0.0 for index in every]
+    if for_cache:
+        seconds["cache"] = [_cpu(collect, work, index) if index in own else 0.0 for index in every]
     return seconds
 
 

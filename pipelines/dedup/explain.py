@@ -27,20 +27,27 @@ DUPLICATE_BYTES = 300
 # What a worker holds before it reads a document: Python, numpy and the English word splitter.
 WORKER_BYTES = 250_000_000
 INDEX_BYTES = 60
+# A document in the cache (cache.py), with an id of 36 bytes.
+CACHE_BYTES = 80
 
 
 def explanation(
     run: Path, *, config: DedupConfig, against: list[Path], output_folder: Path, workers: int = 2,
-    frozen: DedupPlan | None = None,
+    cache_dir: Path | None = None, frozen: DedupPlan | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Curve, time, memory and disk as plain data. Raises UserError when a run cannot be read.
+    """Curve, time, memory and disk as plain data. Raises UserError when a run or the cache cannot be read.
 
     frozen: the plan, where runs are not at their places.
     """
+    from pipelines.dedup.cache import check_methods, list_segments
     from pipelines.dedup.cost import expected_cost
     from pipelines.dedup.sample import similarities, tenths
 
+    check_methods(config, cache_dir)
     plan = frozen or freeze(run, against=against, config=config)
+    if cache_dir is not None:
+        segments = list_segments(cache_dir, config.exact, plan.runs[0])
+        plan = plan.model_copy(update={"cache_dir": str(cache_dir), "segments": segments})
     cost = expected_cost(plan, workers)
     done = read_json(output_folder / RUN_DIR / "manifest.json") or {}
     own = [run.get("fingerprint") for run in done.get("runs", ())][:1] == [plan.runs[0].fingerprint]
@@ -49,6 +56,8 @@ def explanation(
     there = next(path for path in (output_folder.absolute(), *output_folder.absolute().parents) if path.exists())
     return {
         "documents": plan.num_documents,
+        "cached_documents": num_cached(plan),
+        "cache_bytes_at_most": cache_bytes(plan),
         "text_bytes": sum(file.text_bytes for file in plan.files),
         "methods": config.methods,
         "threshold": round(threshold(config.minhash), 3),
@@ -86,7 +95,20 @@ def disk_bytes(plan: DedupPlan) -> int:
     if "minhash" in plan.config.methods and config.min_similarity is not None:
         # 8 bytes for each n-gram of a candidate, at most all documents, where a word has 5 bytes or more.
         total += 8 * text // 5
-    return total
+    return total + cache_bytes(plan)
+
+
+def num_cached(plan: DedupPlan) -> int:
+    """Documents of earlier runs in the cache, as far as this one looks at them. Raises UserError for a damaged one."""
+    from pipelines.dedup.cache import files_of_plan
+
+    return sum(item.documents for item in files_of_plan(plan))
+
+
+def cache_bytes(plan: DedupPlan) -> int:
+    """What this run adds to the cache if it writes all of its documents."""
+    own = sum(file.lines for file in plan.files if not plan.is_against(file))
+    return CACHE_BYTES * own if plan.cache_dir is not None else 0
 
 
 def worker_bytes(plan: DedupPlan) -> int:
@@ -101,7 +123,7 @@ def stage_bytes(plan: DedupPlan) -> dict[str, int]:
 
     more = dict.fromkeys(("index", *(f"{name}.scan" for name in plan.config.methods), "write"), 0)
     if "exact" in plan.config.methods:
-        more["exact.match"] = EXACT_BYTES * min(plan.num_documents, exact.PART_RECORDS)
+        more["exact.match"] = EXACT_BYTES * min(plan.num_documents + num_cached(plan), exact.PART_RECORDS)
     if "minhash" in plan.config.methods:
         record = MINHASH_BYTES_PER_HASH * plan.config.minhash.hashes_per_bucket
         more["minhash.match"] = record * min(plan.num_documents, minhash.PART_RECORDS)
@@ -141,6 +163,11 @@ def explain_text(data: dict[str, Any]) -> str:
         f"memory: about {show_bytes(data['worker_bytes'])} a worker, more for the word splitters of many languages",
         f"        and {show_bytes(data['bytes_per_million_duplicates'])} for each million documents with duplicates",
     ]
+    if data["cache_bytes_at_most"]:
+        lines.append(
+            f"cache: {data['cached_documents']:,} documents of earlier runs are compared with; this one adds at most "
+            f"{show_bytes(data['cache_bytes_at_most'])}"
+        )
     if not data["similarities_with_these_parameters"] and (data["removed_by_tenths"] or data["near_misses"]):
         lines.append(
             "\nwhat follows was found with other parameters; see `config` in the manifest of the output folder"

@@ -5,7 +5,8 @@ enough. Of all whose two documents are still there at the end, the `MOST` with t
 written: enough to see what a looser setting would remove. Gives up: near misses of `exact`, which has none, and of
 `simhash`.
 
-Columns: method, left_id, left_source, left_run ("" for this run), right_id, right_source, right_run, estimated_jaccard.
+Columns: method, estimated_jaccard, and of each side (`left_`, `right_`) id, source, run ("" for this run), and file and
+row in the run that holds it.
 """
 
 from pathlib import Path
@@ -40,6 +41,9 @@ def write_near_misses(work: Work, path: Path) -> int:
         columns[f"{side}_id"] = pa.array(table.names(numbers), pa.string())
         columns[f"{side}_source"] = pa.array(table.sources(numbers), pa.string())
         columns[f"{side}_run"] = pa.array(table.runs(numbers), pa.string())
+        places = table.rows(numbers)
+        columns[f"{side}_file"] = pa.array([path for path, _ in places], pa.string())
+        columns[f"{side}_row"] = pa.array([row for _, row in places], pa.int64())
     columns["estimated_jaccard"] = pa.array(np.round(jaccard, 4), pa.float64())
     scratch = path.with_name(f".{path.name}.new")
     pq.write_table(pa.table(columns), scratch, compression="zstd")

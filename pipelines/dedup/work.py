@@ -34,8 +34,8 @@ class Work:
 
     def folder(self, stage: str, index: int | None = None) -> Path:
         """The work folder of a stage, or of one of its jobs."""
-        folder = self.layout.stage_dir / "dedup" / stage
-        return folder if index is None else folder / f"{index:05d}"
+        place = f"dedup/{stage}" if index is None else f"dedup/{stage}/{index:05d}"
+        return self.layout.stage_dir / place
 
     @cached_property
     def offsets(self) -> np.ndarray:

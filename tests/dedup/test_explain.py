@@ -4,20 +4,23 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.dedup import documents
 from pipelines.dedup.command import execute_dedup
 from pipelines.dedup.config import DedupConfig, MinhashConfig
 from pipelines.dedup.cost import cost_lines, expected_cost, show_seconds
 from pipelines.dedup.explain import explain_text, explanation
-from pipelines.dedup.inputs import freeze
+from pipelines.dedup.inputs import DedupPlan, freeze
 from pipelines.dedup.minhash import matches
 from pipelines.dedup.near_misses import MOST
 from pipelines.dedup.near_pairs import drawn
 from pipelines.dedup.run import run_dedup
+from pipelines.dedup.sample import similarities
 from pipelines.errors import UserError
 from tests.dedup.corpus import doc, documents_of, make_run, small_sources
 from tests.pipelines.corpus import passages
@@ -182,3 +185,55 @@ def test_similarities_of_other_parameters_are_said_to_be_that(tmp_path: Path) ->
     found = explanation(another, config=DedupConfig(methods=["exact"]), against=[], output_folder=out)
     assert found["removed_by_tenths"] == {}
     assert "other parameters" not in explain_text(found)
+
+
+def test_similarities_cost_the_lines_up_to_the_last_one_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of terabytes is not read again for 200 pairs; a text that is not where it should be counts for nothing."""
+    texts = passages()
+    web = [doc(f"a{i}", text) for i, text in enumerate([texts[0], *texts[:20]])]
+    run = make_run(tmp_path / "run", {"local/a/en": web, "local/b/en": [doc("b0", texts[3]), doc("b1", texts[4])]})
+    out = tmp_path / "run_dedup"
+    run_dedup(run, config=DedupConfig(methods=["exact"]), output_folder=out, workers=0)
+    opened: list[str] = []
+    parsed: list[bytes] = []
+    open_file, loads = DedupPlan.open, documents.orjson.loads
+    monkeypatch.setattr(DedupPlan, "open", lambda plan, file: opened.append(file.source) or open_file(plan, file))
+    monkeypatch.setattr(documents.orjson, "loads", lambda line: parsed.append(line) or loads(line))
+    removed, near = similarities(out)
+    assert (removed, near) == ({"exact": [1.0] * 3}, [])
+    assert sorted(opened) == ["local/a/en", "local/b/en"]
+    rows = pq.read_table(out / "_run" / "duplicates.parquet").to_pylist()
+    places = [(row[f"{side}_file"], row[f"{side}_row"]) for row in rows for side in ("removed", "kept")]
+    assert len(parsed) == len(set(places)) == 6
+    for row in rows:
+        row["removed_row"] += 1
+    pq.write_table(pa.Table.from_pylist(rows), out / "_run" / "duplicates.parquet")
+    assert similarities(out) == ({}, [])
+
+
+def test_the_cache_counts_beforehand(tmp_path: Path) -> None:
+    """What a run is compared with, and what it leaves for later ones, is part of memory, disk and time."""
+    cache, config = tmp_path / "cache", DedupConfig(methods=["exact"])
+    first = make_run(tmp_path / "first", small_sources())
+    second = make_run(tmp_path / "second", {"local/books/en": small_sources()["local/web/en"][:20]})
+    plain = explanation(second, config=config, against=[], output_folder=tmp_path / "out")
+    alone = explanation(second, config=config, against=[], output_folder=tmp_path / "out", cache_dir=cache)
+    assert "cache:" not in explain_text(plain)
+    assert not cache.exists()
+    made = run_dedup(first, config=config, output_folder=tmp_path / "1", cache_dir=cache, workers=0)
+    beside = explanation(second, config=config, against=[], output_folder=tmp_path / "out", cache_dir=cache)
+    written = sum(record.written for record in made.records)
+    assert (plain["cached_documents"], alone["cached_documents"], beside["cached_documents"]) == (0, 0, written)
+    assert f"{written:,} documents of earlier runs" in explain_text(beside)
+    assert plain["disk_bytes"] + 20 * 60 < alone["disk_bytes"] == beside["disk_bytes"]
+    assert plain["worker_bytes"] == alone["worker_bytes"] < beside["worker_bytes"]
+    assert "cache" not in plain["time"]["cpu_seconds"]
+    assert beside["time"]["cpu_seconds"]["cache"] > 0
+    assert beside["time"]["cpu_seconds"]["exact.match"] > alone["time"]["cpu_seconds"]["exact.match"]
+    added = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file() and path.suffix != ".json")
+    assert 40 * written < added
+    with pytest.raises(UserError, match="keeps hashes of the method exact"):
+        explanation(second, config=DedupConfig(methods=["minhash"]), against=[], output_folder=tmp_path / "out",
+                    cache_dir=cache)  # fmt: skip
