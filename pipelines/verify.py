@@ -8,6 +8,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pipelines.run_layout import RUN_DIR, RunLayout
 from pipelines.store.look import files_of, open_copy
 from pipelines.store.store import connect
 from pipelines.store.url import local_folder, refuse_store, store_url
+from pipelines.written_ids import repeated_ids
 
 
 def open_run(run_folder: Path, *, stores: bool = False) -> tuple[RunLayout, Plan]:
@@ -67,20 +69,19 @@ def verify_run(layout: RunLayout, plan: Plan, *, show_progress: bool = False) ->
         if missing:
             shown = ", ".join(map(str, missing[:5])) + ("..." if len(missing) > 5 else "")
             problems.append(f"{source.key}: {len(missing)} of {len(source.tasks)} tasks are not done ({shown})")
-    ids = array("Q")
-    of_source = ""
     with Meter("verifying", sum(r.file.size for r in records if r.file), "bytes", show=show_progress) as meter:
-        for record in records:
-            problems += [f"{record.source} task {record.rank}: {problem}" for problem in record.problems()]
-            if record.source != of_source:
-                problems += _repeated_ids(of_source, ids)
-                ids, of_source = array("Q"), record.source
-            with files_of(layout, record):
-                if record.file is not None:
-                    problems += check_file(layout, record, ids)
-                    meter.advance(record.file.size)
-                problems += _check_dropped(layout, record)
-    problems += _repeated_ids(of_source, ids)
+        for source_key, of_source in groupby(records, lambda record: record.source):
+            ids, paths = array("Q"), []
+            for record in of_source:
+                problems += [f"{source_key} task {record.rank}: {problem}" for problem in record.problems()]
+                with files_of(layout, record):
+                    if record.file is not None:
+                        problems += check_file(layout, record, ids)
+                        paths.append(record.file.path)
+                        meter.advance(record.file.size)
+                    problems += _check_dropped(layout, record)
+            hashes = np.sort(np.frombuffer(ids, np.uint64)) if ids else np.empty(0, np.uint64)
+            problems += repeated_ids(source_key, hashes, layout.where, paths)
     problems += _strangers(layout, plan, records)
     problems += check_ledger_file(layout, records)
     return problems
@@ -93,13 +94,6 @@ def _check_dropped(layout: RunLayout, record: TaskRecord) -> Iterator[str]:
             yield f"{file.path}: missing"
         elif path.stat().st_size != file.size:
             yield f"{file.path}: {path.stat().st_size} bytes, the ledger says {file.size}"
-
-
-def _repeated_ids(source: str, ids: "array[int]") -> list[str]:
-    """Ids are compared by 64-bit hashes: 8 bytes a document, a chance of one in 3,000 of a false alarm at 10^8."""
-    hashes = np.sort(np.frombuffer(ids, dtype=np.uint64)) if ids else np.empty(0, np.uint64)
-    again = int((hashes[1:] == hashes[:-1]).sum())
-    return [f"{source}: {again:,} ids occur more than once"] if again else []
 
 
 def sha256_of(path: Path) -> str:

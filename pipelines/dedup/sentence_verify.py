@@ -22,7 +22,6 @@ import xxhash
 from pipelines.compression import LINE_ERRORS, open_lines
 from pipelines.dedup.columns import batches, rows_at, strings_of
 from pipelines.dedup.documents import identity, language_of, read_documents
-from pipelines.dedup.hashed_names import SUSPECTS, Distinct
 from pipelines.dedup.inputs import InputFile
 from pipelines.dedup.report import FILE
 from pipelines.dedup.sentence_report import CUTS_FILE, SENTENCE, cut_rows, without
@@ -31,6 +30,7 @@ from pipelines.dedup.sentence_sums import SentenceSums
 from pipelines.dedup.sentence_text import Sentences, sentences_of, simplified, without_sentences
 from pipelines.dedup.work import Work
 from pipelines.errors import SourceError
+from pipelines.hashed_names import SUSPECTS, Distinct
 from pipelines.ledger import TaskRecord
 from pipelines.store.store import open_at
 

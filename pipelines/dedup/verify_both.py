@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 
 from pipelines.dedup.columns import batches, codes_of, strings_of
 from pipelines.dedup.documents import read_documents
-from pipelines.dedup.hashed_names import SUSPECTS, hashes_of, is_in, places_in
 from pipelines.dedup.report import FILE, shown_id
 from pipelines.dedup.verify_partners import MOST, more
 from pipelines.dedup.verify_written import Written
 from pipelines.dedup.work import Work
 from pipelines.errors import SourceError
+from pipelines.hashed_names import SUSPECTS, hashes_of, is_in, places_in
 
 _NAMES = ("removed_source", "removed_id")
 _BATCH = 1 << 16

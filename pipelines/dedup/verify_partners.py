@@ -17,12 +17,12 @@ from pipelines.dedup import store
 from pipelines.dedup.cache import family_dir
 from pipelines.dedup.columns import batches, codes_of, integers_of, strings_of
 from pipelines.dedup.documents import read_documents
-from pipelines.dedup.hashed_names import Distinct, hashes_of, is_in, places_in
 from pipelines.dedup.report import FILE, shown_id
 from pipelines.dedup.verify_places import Places
 from pipelines.dedup.verify_written import Written
 from pipelines.dedup.work import Work
 from pipelines.errors import SourceError
+from pipelines.hashed_names import Distinct, hashes_of, is_in, places_in
 
 MOST = 100
 _CACHE = "cache:"

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.dedup.columns import batches, codes_of, integers_of, pairs_of, strings_of
-from pipelines.dedup.hashed_names import SUSPECTS, Distinct, hashes_of, is_in, repeated
 from pipelines.dedup.report import FILE, shown_id
 from pipelines.dedup.verify_both import in_both
 from pipelines.dedup.verify_partners import MOST, Partners, more
@@ -23,6 +22,7 @@ from pipelines.dedup.verify_places import Places
 from pipelines.dedup.verify_written import Written
 from pipelines.dedup.work import Work
 from pipelines.dedup.writer import FAMILY
+from pipelines.hashed_names import SUSPECTS, Distinct, hashes_of, is_in, repeated
 from pipelines.ledger import TaskRecord
 from pipelines.run_layout import RUN_DIR
 

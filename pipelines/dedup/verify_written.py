@@ -7,15 +7,11 @@ from array import array
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import orjson
 
-from pipelines.compression import LINE_ERRORS, open_lines
-from pipelines.dedup.hashed_names import SUSPECTS, hashes_of, is_in, repeated
 from pipelines.dedup.work import Work
+from pipelines.hashed_names import hashes_of, is_in
 from pipelines.ledger import TaskRecord
-from pipelines.store.store import open_at
-
-_BATCH = 1 << 16
+from pipelines.written_ids import repeated_ids, written_ids
 
 
 class Written:
@@ -47,54 +43,16 @@ class Written:
     def problems(self) -> Iterator[str]:
         """Ids that were written more than once."""
         for source, hashes in self._sorted.items():
-            again = repeated(hashes)
-            if len(again) and (number := len(again) - self._by_chance(source, np.unique(again)[:SUSPECTS])):
-                yield f"{source}: {number:,} ids occur more than once"
-
-    def _by_chance(self, source: str, suspects: np.ndarray) -> int:
-        """How many different ids have a hash of `suspects` that another id has as well."""
-        found: dict[int, set[str]] = {}
-        for names in self._names(source):
-            hashes = hashes_of(names)
-            for place in np.flatnonzero(is_in(suspects, hashes)).tolist():
-                found.setdefault(int(hashes[place]), set()).add(names[place])
-        return sum(len(names) - 1 for names in found.values())
+            yield from repeated_ids(source, hashes, self.work.layout.where, self._files(source))
 
     def confirmed(self, asked: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of these documents (source, id) that are in the files, looked up by their ids."""
         left = set(asked)
         found: set[tuple[str, str]] = set()
         for source in dict.fromkeys(source for source, _ in sorted(left)):
-            for names in self._names(source):
+            for names in written_ids(self.work.layout.where, self._files(source)):
                 found |= left & {(source, name) for name in names}
         return found
 
-    def _names(self, source: str) -> Iterator[list[str]]:
-        """The ids of a source in the files, some at a time; what is no document is left out, as it is counted."""
-        for record in self.records:
-            if record.source != source or record.file is None:
-                continue
-            names: list[str] = []
-            try:
-                with (
-                    open_at(self.work.layout.where, record.file.path) as raw,
-                    open_lines(record.file.path, raw) as lines,
-                ):
-                    for line in lines:
-                        if isinstance(name := _id_of(line), str):
-                            names.append(name)
-                        if len(names) == _BATCH:
-                            yield names
-                            names = []
-            except LINE_ERRORS:
-                # Said by the check of the files themselves.
-                pass
-            yield names
-
-
-def _id_of(line: bytes) -> object:
-    try:
-        document = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return document.get("id") if isinstance(document, dict) else None
+    def _files(self, source: str) -> Iterator[str]:
+        return (item.file.path for item in self.records if item.source == source and item.file is not None)

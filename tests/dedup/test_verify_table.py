@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from pipelines.dedup import columns, hashed_names, verify_both, verify_partners, verify_table, verify_written
+from pipelines import hashed_names, written_ids
+from pipelines.dedup import columns, verify_both, verify_partners, verify_table
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.run import run_dedup
 from pipelines.dedup.verify import open_dedup, verify_dedup
@@ -76,7 +77,7 @@ def test_a_sound_table_has_no_problem_whatever_the_batches(out: Path, monkeypatc
     assert any(row["kept_run"].startswith("/") for row in rows)
     for size in (1, 3):
         monkeypatch.setattr(columns, "BATCH", size)
-        monkeypatch.setattr(verify_written, "_BATCH", size)
+        monkeypatch.setattr(written_ids, "_BATCH", size)
         monkeypatch.setattr(verify_partners, "_BATCH", size)
         assert problems(out) == ""
 
