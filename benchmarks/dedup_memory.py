@@ -25,7 +25,8 @@ from benchmarks.dedup_corpus import FILES, make_run, near_dups  # noqa: E402 - r
 from benchmarks.dedup_memory_stages import CHAINS, FINISH, said  # noqa: E402
 from benchmarks.pages import publish  # noqa: E402
 from pipelines.dedup import sentence  # noqa: E402
-from pipelines.dedup.inputs import DedupPlan, freeze  # noqa: E402
+from pipelines.dedup.freeze import freeze  # noqa: E402
+from pipelines.dedup.inputs import DedupPlan  # noqa: E402
 from pipelines.dedup.work import Work  # noqa: E402
 from pipelines.run_layout import RunLayout  # noqa: E402
 

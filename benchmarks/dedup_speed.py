@@ -71,7 +71,7 @@ class Sides:
         from datatrove.pipeline.readers import JsonlReader
 
         from pipelines.dedup.config import DedupConfig
-        from pipelines.dedup.inputs import freeze
+        from pipelines.dedup.freeze import freeze
         from pipelines.dedup.work import Work
         from pipelines.run_layout import RunLayout
 

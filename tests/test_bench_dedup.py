@@ -13,7 +13,7 @@ from benchmarks import dedup_memory, dedup_speed, dedup_speed_table
 from benchmarks.corpus import documents_of
 from benchmarks.dedup_corpus import make_run
 from benchmarks.dedup_memory_stages import CHAINS, FINISH, said
-from pipelines.dedup.inputs import freeze
+from pipelines.dedup.freeze import freeze
 from pipelines.dedup.work import Work
 from pipelines.run_layout import RunLayout
 from tests.data import ROOT

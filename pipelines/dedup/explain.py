@@ -11,7 +11,8 @@ from typing import Any
 
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.curve import chance, threshold
-from pipelines.dedup.inputs import DedupPlan, freeze, read_json
+from pipelines.dedup.freeze import freeze
+from pipelines.dedup.inputs import DedupPlan, read_json
 from pipelines.quantities import show_bytes
 from pipelines.run_layout import RUN_DIR
 

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from pipelines.dedup.columns import batches
 from pipelines.dedup.documents import read_documents
-from pipelines.dedup.inputs import InputFile, InputSource, finished_run, read_json
+from pipelines.dedup.freeze import finished_run
+from pipelines.dedup.inputs import InputFile, InputSource, read_json
 from pipelines.dedup.languages import FileCounts, tally
 from pipelines.dedup.report import FILE
 from pipelines.dedup.work import Work

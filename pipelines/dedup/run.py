@@ -17,7 +17,8 @@ from pydantic import BaseModel
 from pipelines.config_problems import first_problem
 from pipelines.dedup.cache import check_methods, lock_cache, with_segments
 from pipelines.dedup.config import DedupConfig
-from pipelines.dedup.inputs import KIND, DedupPlan, freeze, plan_fingerprint_data, read_json
+from pipelines.dedup.freeze import freeze
+from pipelines.dedup.inputs import KIND, DedupPlan, plan_fingerprint_data, read_json
 from pipelines.dedup.places import check_places
 from pipelines.dedup.pool import Stopped
 from pipelines.dedup.processes import Notes, Say, processes_here

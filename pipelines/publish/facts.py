@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.counts import Counts
-from pipelines.dedup.inputs import KIND, InputRun, beside, finished_run, read_json
+from pipelines.dedup.freeze import finished_run
+from pipelines.dedup.inputs import KIND, InputRun, beside, read_json
 from pipelines.dedup.work import PLAN_FILE
 from pipelines.ledger import TaskRecord
 from pipelines.run_layout import RUN_DIR

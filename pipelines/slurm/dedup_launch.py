@@ -13,7 +13,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.dedup.config import DedupConfig
-from pipelines.dedup.inputs import KIND, DedupPlan, default_output, freeze, plan_fingerprint_data, read_json
+from pipelines.dedup.freeze import freeze
+from pipelines.dedup.inputs import KIND, DedupPlan, default_output, plan_fingerprint_data, read_json
 from pipelines.errors import UserError
 from pipelines.ledger import write_atomically
 from pipelines.manifest import deciding_versions, fingerprint

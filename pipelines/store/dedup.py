@@ -21,7 +21,8 @@ from rich.console import Console
 from pipelines.dedup.cache import check_methods, with_segments
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.explain import disk_bytes
-from pipelines.dedup.inputs import KIND, DedupPlan, InputFile, freeze, plan_fingerprint_data, read_json
+from pipelines.dedup.freeze import freeze
+from pipelines.dedup.inputs import KIND, DedupPlan, InputFile, plan_fingerprint_data, read_json
 from pipelines.dedup.report import FILE
 from pipelines.dedup.run import DedupResult, Say, result_of, run_dedup
 from pipelines.dedup.stages import has_segment, is_complete, records_of, start
@@ -106,7 +107,7 @@ def run_dedup_in_stores(
 def freeze_stored(
     run: Path, *, against: Sequence[Path], config: DedupConfig, home: Path, cache_dir: Path | None = None
 ) -> DedupPlan:
-    """`pipelines.dedup.inputs.freeze` for runs in stores and folders; copies of the stored ones' states are in `home`
+    """`pipelines.dedup.freeze.freeze` for runs in stores and folders; copies of the stored ones' states are in `home`
     afterwards. Raises UserError as that does."""
     states: dict[str, str] = {}
     folders = []

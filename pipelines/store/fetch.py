@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from pipelines.dedup.inputs import finished_run, read_json
+from pipelines.dedup.freeze import finished_run
+from pipelines.dedup.inputs import read_json
 from pipelines.errors import SourceError, UserError
 from pipelines.ledger import sync_folder, write_atomically
 from pipelines.quantities import show_bytes

@@ -19,7 +19,7 @@ from pipelines.compression import OutputConfig
 from pipelines.dedup import minhash, store
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.documents import index_file
-from pipelines.dedup.inputs import freeze
+from pipelines.dedup.freeze import freeze
 from pipelines.dedup.methods import method
 from pipelines.dedup.processes import Alone
 from pipelines.dedup.store import is_committed

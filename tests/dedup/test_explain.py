@@ -15,7 +15,8 @@ from pipelines.dedup.command import execute_dedup
 from pipelines.dedup.config import DedupConfig, MinhashConfig
 from pipelines.dedup.cost import cost_lines, expected_cost, show_seconds
 from pipelines.dedup.explain import explain_text, explanation
-from pipelines.dedup.inputs import DedupPlan, freeze
+from pipelines.dedup.freeze import freeze
+from pipelines.dedup.inputs import DedupPlan
 from pipelines.dedup.minhash import matches
 from pipelines.dedup.near_misses import MOST
 from pipelines.dedup.near_pairs import drawn

@@ -10,7 +10,7 @@ import pytest
 from pipelines.dedup import spent
 from pipelines.dedup.config import DedupConfig, MinhashConfig
 from pipelines.dedup.explain import stage_bytes, worker_bytes
-from pipelines.dedup.inputs import freeze
+from pipelines.dedup.freeze import freeze
 from pipelines.dedup.run import run_dedup
 from pipelines.dedup.spent import StageSpent, measured, stages_of, stages_so_far
 from pipelines.dedup.verify import open_dedup

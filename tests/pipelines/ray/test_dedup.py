@@ -20,7 +20,8 @@ from pipelines import claim as claims
 from pipelines.dedup import store
 from pipelines.dedup.command import execute_dedup, parameters
 from pipelines.dedup.config import DedupConfig, MinhashConfig
-from pipelines.dedup.inputs import freeze, plan_fingerprint_data
+from pipelines.dedup.freeze import freeze
+from pipelines.dedup.inputs import plan_fingerprint_data
 from pipelines.dedup.pool import Stopped
 from pipelines.dedup.processes import Notes
 from pipelines.dedup.run import run_dedup

@@ -12,7 +12,8 @@ from pipelines import claim as claims
 from pipelines.claim import take_if_free
 from pipelines.dedup.claimed_piece import claims_of
 from pipelines.dedup.config import DedupConfig, MinhashConfig
-from pipelines.dedup.inputs import freeze, plan_fingerprint_data
+from pipelines.dedup.freeze import freeze
+from pipelines.dedup.inputs import plan_fingerprint_data
 from pipelines.dedup.run import run_dedup
 from pipelines.dedup.stages import all_stages, is_complete, start
 from pipelines.dedup.verify import open_dedup, verify_dedup
