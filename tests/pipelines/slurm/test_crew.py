@@ -25,6 +25,7 @@ from pipelines.slurm.crew import AllDone, Jobs
 from pipelines.slurm.dedup_launch import probe
 from pipelines.work_queue import MAX_ATTEMPTS
 from tests.dedup.corpus import files_of, make_run, small_sources
+from tests.native.oracle import needs_core
 
 ALL = DedupConfig(
     methods=["exact", "minhash", "simhash", "sentence"],
@@ -51,6 +52,7 @@ def jobs_of(work: Work, number: int) -> list[Jobs]:
     return [Jobs(work, submission="s", job=f"1_{i}", place=i, num_jobs=number) for i in range(number)]
 
 
+@needs_core  # spaCy, which splits words without it, breaks when threads share it; jobs are processes
 def test_jobs_together_make_the_bytes_of_one_command(tmp_path: Path) -> None:
     """All methods, checked clusters included; each piece is done once, and every job comes to its end."""
     run = make_run(tmp_path / "run", small_sources(), tasks=3)
