@@ -13,6 +13,9 @@ from datatrove.utils.word_tokenizers import load_tokenizer_assignments
 
 from filters.fast_words import splitter
 from filters.language import normalise_language
+from filters.spacy_symbols import keep_symbol
+
+keep_symbol()
 
 # Characters in one run without white space. spaCy tries its affix rules on the whole rest of a run after every step,
 # which is quadratic: 20,000 emoji take 33 s, 70,000 Latin letters under the Greek rules 70 s (datatrove 0.10.1, spaCy
