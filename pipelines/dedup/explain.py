@@ -71,7 +71,10 @@ def explanation(
         "worker_bytes": worker_bytes(plan),
         "bytes_per_million_duplicates": DUPLICATE_BYTES * 1_000_000,
         "removed_by_tenths": {name: tenths(values) for name, values in removed.items()},
-        "near_misses_by_tenths": tenths([row["jaccard"] for row in near]),
+        "near_misses_by_tenths": {
+            name: tenths([row["jaccard"] for row in near if row["method"] == name])
+            for name in dict.fromkeys(row["method"] for row in near)
+        },
         "near_misses": near,
         "similarities_with_these_parameters": done.get("config") == config.model_dump(mode="json"),
     }
@@ -175,14 +178,21 @@ def explain_text(data: dict[str, Any]) -> str:
         )
     for name, counts in data["removed_by_tenths"].items():
         lines += _by_tenths(f"of what {name} has removed and what stays for it in the end", counts)
-    if data["near_misses"]:
-        lines += _by_tenths("that minhash has nearly removed, and are still there", data["near_misses_by_tenths"])
+    for name, counts in data["near_misses_by_tenths"].items():
+        lines += _by_tenths(f"that {name} has nearly removed, and are still there", counts)
+        rows = [row for row in data["near_misses"] if row["method"] == name]
         lines += [
-            f"  {row['jaccard']:.2f} (estimated {row['estimated_jaccard']:.2f})  {shown_id(row['left_id'])} "
+            f"  {row['jaccard']:.2f} ({_by_method(row)})  {shown_id(row['left_id'])} "
             f"({row['left_source']}) and {shown_id(row['right_id'])} ({row['right_source']})"
-            for row in data["near_misses"][:_EXAMPLES]
+            for row in rows[:_EXAMPLES]
         ]
     return "\n".join(lines) + "\n"
+
+
+def _by_method(row: dict[str, Any]) -> str:
+    if row["estimated_jaccard"] is not None:
+        return f"estimated {row['estimated_jaccard']:.2f}"
+    return f"{row['different_bits']} bits differ"
 
 
 def _by_tenths(what: str, counts: list[int]) -> list[str]:

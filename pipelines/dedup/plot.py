@@ -22,8 +22,7 @@ def write_plot(data: dict[str, Any], config: MinhashConfig, path: Path) -> None:
         raise UserError(f"--plot {path}: is a PNG file; give it a name that ends in .png")
     removed, near = data["removed_by_tenths"], data["near_misses_by_tenths"]
     pairs = {f"removed by {name}": counts for name, counts in removed.items() if sum(counts)}
-    if sum(near):
-        pairs["near misses of minhash"] = near
+    pairs |= {f"near misses of {name}": counts for name, counts in near.items() if sum(counts)}
     figure = Figure(figsize=(8, 8 if pairs else 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2 if pairs else 1, 1, sharex=True, squeeze=False)[:, 0]

@@ -46,7 +46,7 @@ def similarities(output_folder: Path, pairs: int = PAIRS) -> tuple[dict[str, lis
     number = pq.read_metadata(run_dir / FILE).num_rows
     drawn = rows_at(run_dir / FILE, range(0, number, max(1, number // pairs)))
     rows = [row for _, row in drawn if row.get("kept_file") is not None]
-    # At most 200 rows (near_misses.py).
+    # At most 200 rows for each of two methods (near_misses.py).
     near = pq.read_table(run_dir / NEAR_MISSES).to_pylist() if (run_dir / NEAR_MISSES).is_file() else []
     near = [row for row in near if "left_file" in row]
     asked = [(_text({**row, "removed_run": ""}, "removed"), _text(row, "kept")) for row in rows]

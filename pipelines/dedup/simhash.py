@@ -20,6 +20,7 @@ from pipelines.dedup import store
 from pipelines.dedup.canaries import canary_texts
 from pipelines.dedup.config import SimhashConfig
 from pipelines.dedup.documents import read_documents
+from pipelines.dedup.near_pairs import PER_PART, drawn
 from pipelines.dedup.ranges import Column, even_bounds, rows_of_part
 from pipelines.dedup.work import Work
 
@@ -144,7 +145,7 @@ def _band(work: Work, index: int, band: int, *, check: bool) -> np.ndarray:
 
 
 def match(work: Work, part: int) -> None:
-    """Pairs that are near each other and equal in one band: array `edges`."""
+    """Pairs that are near each other and equal in one band: array `edges`; near misses: `near` with `bits`."""
     config, splits = work.plan.config.simhash, _splits(work)
     band, split = divmod(part, splits)
     bounds = store.load(work.folder(BOUNDS, band), "first") if splits > 1 else np.empty(0, np.uint64)
@@ -159,14 +160,42 @@ def match(work: Work, part: int) -> None:
         values.append(records["fingerprint"].copy())
         numbers.append(records["row"].astype(np.uint64) + work.offsets[index])
     seen = sum(map(len, values))
-    edges = near_pairs(np.concatenate(values), np.concatenate(numbers), band, config)
-    store.commit(work.folder(f"{NAME}.match", part), {"edges": edges}, {"records": seen})
+    missed = MissedPairs(config)
+    edges = near_pairs(np.concatenate(values), np.concatenate(numbers), band, config, missed)
+    near, bits = missed.nearest()
+    store.commit(work.folder(f"{NAME}.match", part), {"edges": edges, "near": near, "bits": bits}, {"records": seen})
 
 
-def near_pairs(values: np.ndarray, numbers: np.ndarray, band: int, config: SimhashConfig) -> np.ndarray:
+class MissedPairs:
+    """Pairs that are equal in a band and differ in up to three bits too many, at most in twice as many as they may.
+
+    Holds at most PER_PART of each distance, drawn by a hash.
+    """
+
+    def __init__(self, config: SimhashConfig) -> None:
+        self.most = min(config.max_distance + 3, 2 * config.max_distance)
+        self.pairs = {bits: np.empty((0, 2), np.uint64) for bits in range(config.max_distance + 1, self.most + 1)}
+
+    def take(self, pairs: np.ndarray, bits: np.ndarray) -> None:
+        """Take in pairs of documents with the distance of each."""
+        for wanted, known in self.pairs.items():
+            if len(more := pairs[bits == wanted]):
+                self.pairs[wanted] = drawn(np.concatenate([known, more]), PER_PART)
+
+    def nearest(self) -> tuple[np.ndarray, np.ndarray]:
+        """(PER_PART of the pairs, those with the fewest different bits; how many each has)."""
+        bits = np.repeat(np.array([*self.pairs], np.uint8), [len(pairs) for pairs in self.pairs.values()])
+        pairs = np.concatenate([np.empty((0, 2), np.uint64), *self.pairs.values()])
+        return pairs[:PER_PART], bits[:PER_PART]
+
+
+def near_pairs(
+    values: np.ndarray, numbers: np.ndarray, band: int, config: SimhashConfig, missed: MissedPairs
+) -> np.ndarray:
     """Pairs of `numbers` whose fingerprints are equal in this band and differ in at most `max_distance` bits.
 
     Equal fingerprints are joined in a chain first, so that a thousand copies are a thousand pairs, not half a million.
+    `missed` takes in pairs with a few bits more.
     """
     order = np.argsort(values, kind="stable")
     values, numbers = values[order], numbers[order]
@@ -183,8 +212,11 @@ def near_pairs(values: np.ndarray, numbers: np.ndarray, band: int, config: Simha
         step += 1
         places = places[places + step < len(key)]
         places = places[key[places] == key[places + step]]
-        near = places[distance(values[places], values[places + step]) <= config.max_distance]
+        bits = distance(values[places], values[places + step])
+        near = places[bits <= config.max_distance]
         found.append(np.stack([numbers[near], numbers[near + step]], axis=1))
+        almost = places[is_almost := (bits > config.max_distance) & (bits <= missed.most)]
+        missed.take(np.stack([numbers[almost], numbers[almost + step]], axis=1), bits[is_almost])
     return np.concatenate(found)
 
 

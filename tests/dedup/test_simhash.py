@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simhash import Simhash
 
 from pipelines.dedup.clusters import clusters
 from pipelines.dedup.config import DedupConfig, SimhashConfig
+from pipelines.dedup.explain import explain_text, explanation
 from pipelines.dedup.run import run_dedup
-from pipelines.dedup.simhash import _Wide, distance, fingerprint, near_pairs
+from pipelines.dedup.simhash import MissedPairs, _Wide, band_keys, distance, fingerprint, near_pairs
 from pipelines.dedup.verify import open_dedup, verify_dedup
 from tests.dedup.corpus import doc, documents_of, duplicates_of, make_run
 from tests.pipelines.corpus import passages
@@ -33,7 +35,9 @@ def test_a_text_that_repeats_one_piece_has_a_fingerprint() -> None:
 
 def test_an_empty_part_has_no_pair() -> None:
     empty = np.empty(0, np.uint64)
-    assert near_pairs(empty, empty, 0, SimhashConfig()).shape == (0, 2)
+    missed = MissedPairs(SimhashConfig())
+    assert near_pairs(empty, empty, 0, SimhashConfig(), missed).shape == (0, 2)
+    assert [array.shape for array in missed.nearest()] == [(0, 2), (0,)]
 
 
 @given(
@@ -48,7 +52,8 @@ def test_the_bands_miss_no_pair_and_invent_none(
     values = [*seeds, *(seeds[i % len(seeds)] ^ sum(1 << bit for bit in bits) for i, bits in changes)]
     config = SimhashConfig(max_distance=most)
     array, numbers = np.array(values, np.uint64), np.arange(len(values), dtype=np.uint64)
-    found, roots = clusters(near_pairs(array, numbers, band, config) for band in range(most + 1))
+    missed = MissedPairs(config)
+    found, roots = clusters(near_pairs(array, numbers, band, config, missed) for band in range(most + 1))
     label = dict(zip(found.tolist(), roots.tolist(), strict=True))
     near = [
         (i, j)
@@ -58,6 +63,19 @@ def test_the_bands_miss_no_pair_and_invent_none(
     ]
     expected, expected_roots = clusters([np.array(near, np.uint64).reshape(-1, 2)])
     assert label == dict(zip(expected.tolist(), expected_roots.tolist(), strict=True))
+    almost, bits = missed.nearest()
+    for (i, j), different in zip(almost.tolist(), bits.tolist(), strict=True):
+        assert most < (values[i] ^ values[j]).bit_count() == different <= min(2 * most, most + 3)
+    assert sorted(bits.tolist()) == bits.tolist()
+    # Copies are joined before pairs are looked at: fingerprints say which pairs there must be.
+    shares = {
+        frozenset((a, b))
+        for a in values
+        for b in values
+        if most < (a ^ b).bit_count() <= min(2 * most, most + 3)
+        and any(band_keys(np.array([a ^ b], np.uint64), band, config)[0] == 0 for band in range(most + 1))
+    }
+    assert {frozenset((values[i], values[j])) for i, j in almost.tolist()} == shares
 
 
 def test_short_texts_that_differ_in_little_go(tmp_path: Path) -> None:
@@ -80,3 +98,19 @@ def test_short_texts_that_differ_in_little_go(tmp_path: Path) -> None:
     left = {name.split()[-1] for name in documents_of(tmp_path / "out")}
     assert {i for i in range(60) if not {f"a{i:02d}", f"b{i:02d}"} <= left} == near
     assert {"long", "tiny", "tiny-too"} <= left
+    # Near misses: both still there, a few bits too far apart, the nearest first.
+    missed = pq.read_table(tmp_path / "out" / "_run" / "near_misses.parquet").to_pylist()
+    by_name = {document["id"]: document["text"] for document in docs}
+    bits = [row["different_bits"] for row in missed]
+    assert len(missed) > 3
+    assert bits == sorted(bits)
+    for row in missed:
+        names = row["left_id"], row["right_id"]
+        assert set(names) <= left
+        assert (
+            3 < (fingerprint(by_name[names[0]]) ^ fingerprint(by_name[names[1]])).bit_count() == row["different_bits"]
+        )
+        assert row["estimated_jaccard"] is None
+    data = explanation(run, config=config, against=[], output_folder=tmp_path / "out")
+    assert sum(data["near_misses_by_tenths"]["simhash"]) == len(missed)
+    assert f"{bits[0]} bits differ" in explain_text(data)
