@@ -114,7 +114,7 @@ class FastSplitter:
         try:
             if self.mode != "given":
                 return self._split_here(text)
-            # See spacy_symbols.py: datatrove may take this word out.
+            # See stock_splitters.py: datatrove may take this word out.
             if "IS_ALPHA" in text:
                 return None, "IS_ALPHA"
             words = self.core.wrap(text, split_into_words(text, self.word_code))

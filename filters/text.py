@@ -13,9 +13,9 @@ from datatrove.utils.word_tokenizers import load_tokenizer_assignments
 
 from filters.fast_words import splitter
 from filters.language import normalise_language
-from filters.spacy_symbols import keep_symbol
+from filters.stock_splitters import put_right
 
-keep_symbol()
+put_right()
 
 # Characters in one run without white space. spaCy tries its affix rules on the whole rest of a run after every step,
 # which is quadratic: 20,000 emoji take 33 s, 70,000 Latin letters under the Greek rules 70 s (datatrove 0.10.1, spaCy

@@ -50,9 +50,11 @@ def family_dir(cache_dir: Path, config: ExactConfig) -> Path:
 
 
 def check_methods(config: DedupConfig, cache_dir: Path | None) -> None:
-    """Raises UserError for a cache that no method looks at."""
+    """Raises UserError for a cache that no method looks at, and for one that is no folder."""
     if cache_dir is not None and "exact" not in config.methods:
         raise UserError("--dedup-cache: keeps hashes of the method exact, which is not among the methods; add it")
+    if cache_dir is not None and cache_dir.exists() and not cache_dir.is_dir():
+        raise UserError(f"--dedup-cache {cache_dir}: is no folder; name one, it need not be there yet")
 
 
 def lock_cache(cache_dir: Path) -> IO[str]:

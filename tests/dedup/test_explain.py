@@ -238,3 +238,6 @@ def test_the_cache_counts_beforehand(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="keeps hashes of the method exact"):
         explanation(second, config=DedupConfig(methods=["minhash"]), against=[], output_folder=tmp_path / "out",
                     cache_dir=cache)  # fmt: skip
+    file = first / "_run" / "manifest.json"
+    with pytest.raises(UserError, match="is no folder"):
+        explanation(second, config=config, against=[], output_folder=tmp_path / "out", cache_dir=file)
