@@ -14,7 +14,8 @@ from hypothesis import settings
 
 os.environ["SMOLTROVE_REPORT"] = "0"
 # No test asserts on wall time; one of hypothesis would by default, and fail where the machine is busy.
-settings.register_profile("suite", deadline=None)
+# Elsewhere each run draws other examples; where a change is judged, the same change gets the same answer twice.
+settings.register_profile("suite", deadline=None, derandomize=os.environ.get("SMOLTROVE_SAME_EXAMPLES") == "1")
 settings.load_profile("suite")
 
 # Packages with a costly fixture for all of their files.

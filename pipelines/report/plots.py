@@ -88,8 +88,12 @@ def _svg(figure: Figure, label: str) -> str:
         text = text.replace(stand_in, "currentColor" if name == "text" else f"var(--{name})")
     text = re.sub(r"\s*\n\s*", " ", text)
     shown = label.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    # A function: in a template the backslashes of a name would be escapes.
     return re.sub(
-        r'<svg([^>]*?) width="[^"]*" height="[^"]*"', rf'<svg\1 role="img" aria-label="{shown}"', text, count=1
+        r'<svg([^>]*?) width="[^"]*" height="[^"]*"',
+        lambda tag: f'<svg{tag[1]} role="img" aria-label="{shown}"',
+        text,
+        count=1,
     )
 
 

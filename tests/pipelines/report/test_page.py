@@ -5,7 +5,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.histograms import Histogram, Histograms
@@ -49,6 +49,7 @@ def tags(shown: str) -> list[str]:
 
 @settings(deadline=None, max_examples=8)
 @given(st.text(max_size=30))
+@example("\\A\\1\\g<0>")
 def test_text_of_a_run_is_text_of_the_page(text: str) -> None:
     """Law: no text makes a tag; pages differ in their texts alone."""
     shown = page(made(f"<b>{text}"))
