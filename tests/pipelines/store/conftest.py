@@ -6,6 +6,7 @@ Gives up: Amazon itself; moto keeps the protocol, not the delays.
 import json
 import logging
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.pipelines.store.proxy import Spoiler
 
 boto3 = pytest.importorskip("boto3", reason="moto[s3,server] is in requirements_dev.txt")
 moto_server = pytest.importorskip("moto.server", reason="moto[s3,server] is in requirements_dev.txt")
+responses = pytest.importorskip("moto.s3.responses", reason="moto[s3,server] is in requirements_dev.txt")
 s3fs = pytest.importorskip("s3fs", reason="s3fs is in requirements_s3.txt")
 
 BUCKET = "corpus"
@@ -85,12 +87,21 @@ class StoreRun(Run):
 def s3() -> Iterator[S3]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    made = S3(f"http://{host}:{port}")
-    made.client.create_bucket(Bucket=BUCKET)
-    yield made
-    server.stop()
+    one_by_one, put_object = threading.Lock(), responses.S3Response.put_object
+
+    def put(self: Any) -> Any:
+        # moto looks whether there is one, then writes, in a thread for each request; S3 does both at once.
+        with one_by_one:
+            return put_object(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(responses.S3Response, "put_object", put)
+        server.start()
+        host, port = server.get_host_and_port()
+        made = S3(f"http://{host}:{port}")
+        made.client.create_bucket(Bucket=BUCKET)
+        yield made
+        server.stop()
 
 
 @pytest.fixture
