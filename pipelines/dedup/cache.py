@@ -49,7 +49,7 @@ def family_dir(cache_dir: Path, config: ExactConfig) -> Path:
     return cache_dir / f"exact-{hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]}"
 
 
-def check_methods(config: DedupConfig, cache_dir: Path | None) -> None:
+def check_cache(config: DedupConfig, cache_dir: Path | None) -> None:
     """Raises UserError for a cache that no method looks at, and for one that is no folder."""
     if cache_dir is not None and "exact" not in config.methods:
         raise UserError("--dedup-cache: keeps hashes of the method exact, which is not among the methods; add it")

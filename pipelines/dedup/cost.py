@@ -23,7 +23,7 @@ import orjson
 from filters.text import UnsplittableText
 from pipelines.compression import READ_ERRORS, open_lines
 from pipelines.dedup import check, minhash
-from pipelines.dedup.cache import collect, files_of_plan
+from pipelines.dedup.cache import collect
 from pipelines.dedup.decide import decide
 from pipelines.dedup.documents import index_file, language_of, read_documents
 from pipelines.dedup.inputs import DedupPlan, InputFile
@@ -67,8 +67,11 @@ class _Sample:
     source: list[InputFile]
 
 
-def expected_cost(plan: DedupPlan, workers: int) -> Cost:
-    """Runs the sample (some seconds). Raises UserError when a file of the run cannot be read."""
+def expected_cost(plan: DedupPlan, workers: int, num_cached: int = 0) -> Cost:
+    """Runs the sample (some seconds). Raises UserError when a file of the run cannot be read.
+
+    num_cached: documents of earlier runs in the cache, with which `exact` compares.
+    """
     groups: dict[tuple[int, str], list[InputFile]] = {}
     for file in plan.files:
         groups.setdefault((file.run, file.source), []).append(file)
@@ -86,7 +89,7 @@ def expected_cost(plan: DedupPlan, workers: int) -> Cost:
         seconds[check.STAGE] = seconds["minhash.scan"]
     parallel = {stage: _scaled(found, samples) for stage, found in seconds.items()}
     known = [name for name in plan.config.methods if name in MATCH_SECONDS]
-    compared = {"exact": plan.num_documents + sum(item.documents for item in files_of_plan(plan))}
+    compared = {"exact": plan.num_documents + num_cached}
     parallel |= {f"{name}.match": MATCH_SECONDS[name] * compared.get(name, plan.num_documents) for name in known}
     serial = {f"{name}.decide": DECIDE_SECONDS * plan.num_documents for name in known}
     serial["report"] = REPORT_SECONDS * plan.num_documents

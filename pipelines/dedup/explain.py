@@ -40,16 +40,17 @@ def explanation(
 
     frozen: the plan, where runs are not at their places.
     """
-    from pipelines.dedup.cache import check_methods, list_segments
+    from pipelines.dedup.cache import check_cache, files_of_plan, list_segments
     from pipelines.dedup.cost import expected_cost
     from pipelines.dedup.sample import similarities, tenths
 
-    check_methods(config, cache_dir)
+    check_cache(config, cache_dir)
     plan = frozen or freeze(run, against=against, config=config)
     if cache_dir is not None:
         segments = list_segments(cache_dir, config.exact, plan.runs[0])
         plan = plan.model_copy(update={"cache_dir": str(cache_dir), "segments": segments})
-    cost = expected_cost(plan, workers)
+    num_cached = sum(item.documents for item in files_of_plan(plan))
+    cost = expected_cost(plan, workers, num_cached)
     done = read_json(output_folder / RUN_DIR / "manifest.json") or {}
     own = [run.get("fingerprint") for run in done.get("runs", ())][:1] == [plan.runs[0].fingerprint]
     # What was removed of another run says nothing about this one.
@@ -57,7 +58,7 @@ def explanation(
     there = next(path for path in (output_folder.absolute(), *output_folder.absolute().parents) if path.exists())
     return {
         "documents": plan.num_documents,
-        "cached_documents": num_cached(plan),
+        "cached_documents": num_cached,
         "cache_bytes_at_most": cache_bytes(plan),
         "text_bytes": sum(file.text_bytes for file in plan.files),
         "methods": config.methods,
@@ -68,7 +69,7 @@ def explanation(
         "disk_bytes": disk_bytes(plan),
         "disk_free": shutil.disk_usage(there).free,
         "output_bytes_at_most": sum(file.size for file in plan.files if not plan.is_against(file)),
-        "worker_bytes": worker_bytes(plan),
+        "worker_bytes": worker_bytes(plan, num_cached),
         "bytes_per_million_duplicates": DUPLICATE_BYTES * 1_000_000,
         "removed_by_tenths": {name: tenths(values) for name, values in removed.items()},
         "near_misses_by_tenths": {
@@ -102,32 +103,29 @@ def disk_bytes(plan: DedupPlan) -> int:
     return total + cache_bytes(plan)
 
 
-def num_cached(plan: DedupPlan) -> int:
-    """Documents of earlier runs in the cache, as far as this one looks at them. Raises UserError for a damaged one."""
-    from pipelines.dedup.cache import files_of_plan
-
-    return sum(item.documents for item in files_of_plan(plan))
-
-
 def cache_bytes(plan: DedupPlan) -> int:
     """What this run adds to the cache if it writes all of its documents."""
     own = sum(file.lines for file in plan.files if not plan.is_against(file))
     return CACHE_BYTES * own if plan.cache_dir is not None else 0
 
 
-def worker_bytes(plan: DedupPlan) -> int:
-    """Peak of one worker, long documents apart: a part in memory, which has an upper bound."""
-    return max(stage_bytes(plan).values())
+def worker_bytes(plan: DedupPlan, num_cached: int = 0) -> int:
+    """Peak of one worker, long documents apart: a part in memory, which has an upper bound.
+
+    num_cached: documents of earlier runs in the cache. Given and not looked up: once a deduplication is done, its cache
+    may be elsewhere, or hold other segments.
+    """
+    return max(stage_bytes(plan, num_cached).values())
 
 
-def stage_bytes(plan: DedupPlan) -> dict[str, int]:
+def stage_bytes(plan: DedupPlan, num_cached: int = 0) -> dict[str, int]:
     """The same by stage, of those that go file by file or part by part."""
     from pipelines.dedup import exact, minhash, sentence, simhash
     from pipelines.dedup.methods import method
 
     more = dict.fromkeys(("index", *(f"{name}.scan" for name in plan.config.methods), "write"), 0)
     if "exact" in plan.config.methods:
-        more["exact.match"] = EXACT_BYTES * min(plan.num_documents + num_cached(plan), exact.PART_RECORDS)
+        more["exact.match"] = EXACT_BYTES * min(plan.num_documents + num_cached, exact.PART_RECORDS)
     if "minhash" in plan.config.methods:
         record = MINHASH_BYTES_PER_HASH * plan.config.minhash.hashes_per_bucket
         more["minhash.match"] = record * min(plan.num_documents, minhash.PART_RECORDS)

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from pipelines.config_problems import first_problem
-from pipelines.dedup.cache import check_methods, lock_cache, with_segments
+from pipelines.dedup.cache import check_cache, lock_cache, with_segments
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.freeze import freeze
 from pipelines.dedup.inputs import KIND, DedupPlan, plan_fingerprint_data, read_json
@@ -78,7 +78,7 @@ def run_dedup(
     """
     output_folder = output_folder.absolute()
     refuse_file("--output-folder", output_folder)
-    check_methods(config, cache_dir)
+    check_cache(config, cache_dir)
     check_places([run, *(against or ())], output_folder, cache_dir)
     stop = StopRequest()
     try:

@@ -1,6 +1,6 @@
 """What the stages of a deduplication took, beside what `dedup --explain` says of their memory beforehand.
 
-Gives up: CPU seconds beforehand, for which `--explain` runs a sample.
+Gives up: CPU seconds beforehand, for which `--explain` runs a sample, and what a cache adds, which may be gone by now.
 """
 
 from pipelines.dedup.explain import stage_bytes

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.dedup.cache import check_methods, lend_cache, lock_cache, with_segments
+from pipelines.dedup.cache import check_cache, lend_cache, lock_cache, with_segments
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.inputs import KIND, InputRun, plan_fingerprint_data, read_json
 from pipelines.dedup.places import check_places
@@ -63,7 +63,7 @@ class DedupOrder:
             except ValueError as error:
                 raise UserError(f"{option}: {error}") from None
         check_places([self.run, *self.against], self.output_folder, self.cache_dir)
-        check_methods(self.config, self.cache_dir)
+        check_cache(self.config, self.cache_dir)
         check_venv(self.cluster)
         refuse_while_live(probe(self.output_folder))
         self._refuse_other()

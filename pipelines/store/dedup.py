@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.dedup.cache import check_methods, with_segments
+from pipelines.dedup.cache import check_cache, with_segments
 from pipelines.dedup.config import DedupConfig
 from pipelines.dedup.explain import disk_bytes
 from pipelines.dedup.freeze import freeze
@@ -63,7 +63,7 @@ def run_dedup_in_stores(
     Raises UserError when a store or folder cannot be used, holds something else or another process works there,
     SourceError when a store or a stage fails; the same call goes on.
     """
-    check_methods(config, cache_dir)
+    check_cache(config, cache_dir)
     url, stop = store_url(output_folder), StopRequest()
     if url is not None and url in {store_url(folder) for folder in (run, *against)}:
         raise UserError(f"--output-folder {url}: is a run that is read; choose another")

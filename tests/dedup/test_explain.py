@@ -1,6 +1,7 @@
 """`--explain`: time out of the run's own documents, a picture, and after a run the pairs that nearly went."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.dedup import documents
+from pipelines.dedup import cache, documents
 from pipelines.dedup.command import execute_dedup
 from pipelines.dedup.config import DedupConfig, MinhashConfig
 from pipelines.dedup.cost import cost_lines, expected_cost, show_seconds
@@ -23,6 +24,7 @@ from pipelines.dedup.near_pairs import drawn
 from pipelines.dedup.run import run_dedup
 from pipelines.dedup.sample import similarities
 from pipelines.errors import UserError
+from pipelines.report.data import collect
 from tests.dedup.corpus import doc, documents_of, make_run, small_sources
 from tests.pipelines.corpus import passages
 
@@ -241,3 +243,15 @@ def test_the_cache_counts_beforehand(tmp_path: Path) -> None:
     file = first / "_run" / "manifest.json"
     with pytest.raises(UserError, match="is no folder"):
         explanation(second, config=config, against=[], output_folder=tmp_path / "out", cache_dir=file)
+
+
+def test_a_report_does_not_need_the_cache(tmp_path: Path) -> None:
+    """Law: what a finished deduplication says of itself needs its own folder alone; caches move, segments change."""
+    cache_dir, config = tmp_path / "cache", DedupConfig(methods=["exact"])
+    for name, docs in (("a", small_sources()), ("b", {"local/books/en": small_sources()["local/web/en"][:20]})):
+        run_dedup(make_run(tmp_path / name, docs), config=config, output_folder=tmp_path / f"{name}_dedup",
+                  cache_dir=cache_dir, workers=0)  # fmt: skip
+    shutil.rmtree(cache_dir)
+    cache._cached_files.cache_clear()
+    stages = {stage.stage: stage.expected_memory_bytes for stage in collect(tmp_path / "b_dedup").stages}
+    assert stages["exact.match"]
