@@ -110,7 +110,9 @@ def test_time_is_said_for_every_stage(tmp_path: Path, methods: list[str]) -> Non
     }
     expected -= {"sentence.decide"}  # it decides while it matches
     assert set(cost.cpu_seconds) == expected | ({"minhash.shingles"} if "minhash" in methods else set())
-    assert min(cost.cpu_seconds.values()) > 0
+    # What the index takes is a difference of two measurements: on a busy machine there may be none.
+    assert cost.cpu_seconds["index"] >= 0
+    assert min(seconds for stage, seconds in cost.cpu_seconds.items() if stage != "index") > 0
     assert cost.wall_seconds > 0
     assert 100 < cost.sample_documents <= plan.num_documents
     text = "\n".join(cost_lines({"cpu_seconds": cost.cpu_seconds, "wall_seconds": 1, "workers": 2,
